@@ -1,0 +1,25 @@
+/* journal: appends audit lines to the log, chained, and says whether each one is written.
+ *
+ * Mode `written`: journal_append() returns GW_OK only when the line, whole, has been handed to the kernel, so it survives this process
+ * being killed. Anything else is GW_E_IO, and the caller must not allow: no line, no allow.
+ * Shape: the caller gives one JSON object without its closing brace; the journal adds ,"boot":…,"seq":…,"prev":"…"} and the line break. prev is
+ * the SHA-256 of the line before (without its line break), all zeroes at the start of a boot.
+ * A write cut short by a full disk is taken back, so that the log never holds half a line; the sequence number is used again.
+ * Owns: the descriptor. Threads: any; one short lock orders the chain. */
+#pragma once
+
+#include "util/buf.h"
+
+enum { JOURNAL_LINE_MAX = 16 * 1024, JOURNAL_TAIL_MAX = 256 };
+
+struct journal;
+
+/* path: created with mode 0640; "-" is standard output (made non-blocking). */
+enum gw_err journal_open(const char *path, struct journal **ret_journal) GW_MUST_CHECK;
+void journal_close(struct journal *j);
+/* After logrotate: opens the path anew; keeps the old descriptor if that fails. */
+enum gw_err journal_reopen(struct journal *j) GW_MUST_CHECK;
+/* body is used up: the tail is appended to it. */
+enum gw_err journal_append(struct journal *j, struct buf *body) GW_MUST_CHECK;
+/* False after a failed append, until one succeeds. */
+bool journal_is_healthy(const struct journal *j);

@@ -1,0 +1,96 @@
+/* config: loads repogate.yaml, applies the environment, checks once, and is immutable from then on.
+ *
+ * Shape: DESIGN 3. One struct per section; strings owned by the config; durations in seconds (_s), sizes in bytes.
+ * Errors: config_load() reports every finding through `report` with file, line, key and what was expected, then returns GW_E_INVALID (GW_E_IO
+ * for a file that cannot be read). Unknown keys, wrong types, unreadable secrets and impossible combinations all stop the start.
+ * Threads: immutable after config_load(). Source: the one key table in confkeys. */
+#pragma once
+
+#include "forge/repo.h"
+#include "util/ipaddr.h"
+#include "util/uri.h"
+
+enum { CONFIG_LIST_MAX = 32, CONFIG_BYTES_MAX = 256 * 1024 };
+
+enum config_mode { CONFIG_MODE_HOST, CONFIG_MODE_PATH };
+enum config_audit_mode { CONFIG_AUDIT_WRITTEN };
+
+struct config_strings {
+    char **items;
+    size_t n;
+};
+
+struct config_env { /* policy.env: name to text, sorted by name */
+    char *name, *value;
+};
+
+struct config {
+    struct {
+        char *listen_host;  /* an IP address; "" = all */
+        uint16_t listen_port; /* 0 = the kernel picks one, printed at start */
+        char *admin_listen_host;
+        uint16_t admin_listen_port;
+        char *public_url;      /* without trailing slash */
+        struct uri public_uri; /* borrowed from public_url */
+        bool is_https;
+        struct ipnet trusted_proxies[IPADDR_NETS_MAX];
+        size_t n_trusted_proxies;
+        char *proxy_secret; /* read from proxy_secret_file; NULL = none asked for */
+        bool has_nginx;     /* dialects: only nginx is built so far; another name is refused saying so */
+        unsigned threads;   /* 0 resolved to the number of cores */
+        char *contact;
+    } server;
+    struct {
+        char *issuer;
+        char *internal_url; /* "" = none */
+        char *client_id;
+        char *client_secret; /* read from client_secret_file */
+        struct config_strings scopes;
+        struct config_strings algorithms; /* of RS256 ES256 ES384 ES512 EdDSA HS256 */
+    } oidc;
+    struct {
+        char *path;     /* SQLite file */
+        char *key_file; /* for seal_ring_load() */
+        int64_t idle_s, absolute_s;
+    } session;
+    struct {
+        char *dir;
+        char *state_dir;
+        bool require_tests;
+        struct config_env *env;
+        size_t n_env;
+    } policy;
+    struct {
+        char *path; /* "-" = standard output */
+        enum config_audit_mode mode;
+        char *key_file; /* "" or audit.digest_key_file: HMAC key for query digests */
+    } audit;
+    struct {
+        struct forge items[REPO_FORGES_MAX];
+        size_t n;
+    } forges;
+    struct {
+        char *url; /* workspace.url with its placeholders */
+        char *host; /* "" = the authority of url */
+        enum config_mode mode;
+        char *host_suffix;
+        bool single_trust;
+    } workspace;
+};
+
+struct config_finding {
+    const char *file;
+    int line; /* 0 = none (the environment, or the file itself) */
+    const char *key; /* "server.listen", or "" */
+    const char *text; /* what is wrong and what was expected */
+    bool is_warning;
+};
+typedef void (*config_report_fn)(void *arg, const struct config_finding *f);
+
+enum gw_err config_load(const char *path, config_report_fn report, void *arg, struct config **ret_config) GW_MUST_CHECK;
+void config_free(struct config *c);
+
+static inline void config_freep(struct config **pp)
+{
+    config_free(*pp);
+}

@@ -1,0 +1,34 @@
+/* original: finds the request that a reverse proxy asks about, per dialect.
+ *
+ * The table of DESIGN 4 ("Which header is believed") and nothing else: only from a trusted peer; missing, repeated or
+ * look-alike is refused, never guessed. Headers of another family beside the believed one are refused too.
+ * Owns: views borrowed from the request. Threads: any. */
+#pragma once
+
+#include "http/request.h"
+
+enum dialect { DIALECT_NGINX, DIALECT_OUTPOST_NGINX, DIALECT_OWN };
+
+/* Reason codes of DESIGN 4. */
+enum original_fault {
+    ORIGINAL_FINE,
+    ORIGINAL_UNTRUSTED_PEER,
+    ORIGINAL_MISSING,
+    ORIGINAL_REPEATED,
+    ORIGINAL_AMBIGUOUS, /* present, but not a URL that everyone reads alike, or on another host than public_url's */
+    ORIGINAL_OWN_PATH,  /* below /_repogate/ or /outpost.goauthentik.io/ */
+};
+
+struct original {
+    struct uri uri;       /* scheme, authority, path, query of the original request */
+    struct view method;   /* p == NULL: absent in this dialect */
+    struct ipaddr client; /* family 0: absent in this dialect */
+};
+
+/* public_url: whose host and scheme an original URL must have. */
+enum original_fault original_find(const struct request *r, enum dialect d, const struct uri *public_url,
+                                  const struct ipnet *trusted, size_t n_trusted, struct original *ret_original) GW_MUST_CHECK;
+/* "original_url_missing" and so on; "" for ORIGINAL_FINE. */
+const char *original_fault_reason(enum original_fault f);
+/* Our own prefixes, in any spelling that some parser could fold into them. */
+bool original_is_own_path(struct view path);

@@ -1,0 +1,49 @@
+/* fetch: one bounded HTTP exchange with another server (libcurl multi in the loop).
+ *
+ * Shape: in: URL, method, headers, body. Out: status, body up to max_bytes, a few headers. Redirects are not followed; the
+ * environment's proxies are not used; TLS certificates are verified.
+ * Errors: GW_E_TIMEOUT, GW_E_LIMIT (answer over max_bytes, or FETCH_WAITING_MAX under way), GW_E_UPSTREAM (no connection, TLS, broken answer),
+ * GW_E_INVALID (a URL or header that could inject).
+ * Owns: everything in the spec is copied; the answer is borrowed during the callback. Threads: a fetcher belongs to one loop. */
+#pragma once
+
+#include "util/loop.h"
+#include "util/view.h"
+
+enum { FETCH_WAITING_MAX = 1024, FETCH_TIMEOUT_MS = 10000, FETCH_BYTES_MAX = 1024 * 1024 };
+
+struct fetcher;
+
+struct fetch_header {
+    const char *name;
+    struct view value;
+};
+
+struct fetch_spec {
+    const char *method; /* "GET", "POST" */
+    struct view url;
+    struct view host;   /* Host header if another than the URL's; empty otherwise */
+    const struct fetch_header *headers;
+    size_t n_headers;
+    struct view body; /* POST: sent as application/x-www-form-urlencoded unless a Content-Type is given */
+    int64_t timeout_ms; /* 0 = FETCH_TIMEOUT_MS */
+    size_t max_bytes;   /* 0 = FETCH_BYTES_MAX */
+};
+
+struct fetch_answer {
+    enum gw_err err; /* GW_OK: the rest is filled */
+    int status;
+    struct view body;
+    struct view content_type;
+    struct view retry_after;
+    const char *detail; /* one line for the operators' log when err is not GW_OK; never NULL */
+};
+
+typedef void (*fetch_fn)(void *arg, const struct fetch_answer *answer);
+
+/* ca_file: NULL for the system's. */
+enum gw_err fetcher_new(struct loop *l, const char *ca_file, struct fetcher **ret_fetcher) GW_MUST_CHECK;
+/* Ends what is under way with GW_E_IO, callbacks included. */
+void fetcher_free(struct fetcher *f);
+/* fn is called exactly once, later, unless an error is returned here. */
+enum gw_err fetch_start(struct fetcher *f, const struct fetch_spec *spec, fetch_fn fn, void *arg) GW_MUST_CHECK;

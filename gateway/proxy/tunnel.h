@@ -1,0 +1,21 @@
+/* tunnel: carries bytes between two sockets after an upgrade, bounded and with back-pressure.
+ *
+ * Shape: both sockets non-blocking; each direction buffers at most TUNNEL_WINDOW_BYTES, allocated only while bytes wait.
+ * Half-close is passed on. Ends when both directions have, on an error, after TUNNEL_IDLE_MS without a byte, or by tunnel_cut().
+ * Owns: the tunnel closes both sockets. Threads: belongs to one loop. */
+#pragma once
+
+#include "util/buf.h"
+#include "util/loop.h"
+#include "util/view.h"
+
+enum { TUNNEL_WINDOW_BYTES = 64 * 1024, TUNNEL_IDLE_MS = 3600 * 1000, TUNNEL_MAX = 20000 };
+
+struct tunnel_pool;
+
+enum gw_err tunnel_pool_new(struct loop *l, struct tunnel_pool **ret_pool) GW_MUST_CHECK;
+/* Cuts all that are open. */
+void tunnel_pool_free(struct tunnel_pool *p);
+/* client_early, workspace_early: bytes already read from each side. Closes both sockets on error too. */
+enum gw_err tunnel_start(struct tunnel_pool *p, int client_fd, struct view client_early, int workspace_fd, struct view workspace_early) GW_MUST_CHECK;
+size_t tunnel_count(const struct tunnel_pool *p);
