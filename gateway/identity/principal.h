@@ -4,6 +4,7 @@
  * `groups`: those of the `repogate` claim if that claim is there, else the top-level ones, never merged. Missing is not
  * empty: no groups anywhere, no `repogate` claim though its scope was requested, or one of the wrong type sets `missing`, and
  * every decision is then deny claims_missing (DESIGN 5).
+ * `missing` is the first of these found: also a name, sid or entitlements of the wrong type, and a `repogate` whose v is not 1.
  * People are keyed by (iss, sub), never by email.
  * Threads: immutable; counted atomically. */
 #pragma once
@@ -32,7 +33,7 @@ struct view principal_sid(const struct principal *p);
 struct pack_val principal_groups(const struct principal *p);       /* list of strings; absent if missing */
 struct pack_val principal_entitlements(const struct principal *p); /* list of strings, or absent */
 struct pack_val principal_attributes(const struct principal *p);   /* map, or absent */
-struct pack_val principal_claims(const struct principal *p);       /* all of them */
+struct pack_val principal_claims(const struct principal *p);       /* all but what is said of the token (acr aud azp at_hash c_hash s_hash jti nbf nonce uid) and groups that repogate replaces */
 int64_t principal_auth_time_s(const struct principal *p); /* 0 = unknown */
 int64_t principal_exp_s(const struct principal *p);
 bool principal_has_mfa(const struct principal *p); /* amr has mfa */

@@ -1,0 +1,309 @@
+/* A session's principal lies in memory for 100,000 people at once, so it is one block: the fixed fields, then the packed claims
+ * they point into by offset, without the claims that say something about the token only. */
+#include "identity/principal.h"
+
+#include "util/cleanup.h"
+
+#include <stdatomic.h>
+
+enum { LIST_ENTRIES_MAX = 10000, ATTRIBUTE_BYTES_MAX = 16 * 1024 };
+
+enum field { F_ISS, F_SUB, F_USERNAME, F_NAME, F_EMAIL, F_SID, F_GROUPS, F_ENTITLEMENTS, F_ATTRIBUTES, FIELD_COUNT };
+
+struct principal {
+    _Atomic uint32_t refs;
+    uint32_t n_claims;
+    uint32_t at[FIELD_COUNT]; /* place of the value in claims; 0 = absent, since a map's own tag stands there */
+    uint8_t via;
+    uint8_t missing;
+    bool email_verified : 1, has_mfa : 1, is_service : 1;
+    int64_t auth_time_s, exp_s;
+    uint8_t claims[];
+};
+
+/* They bind or name one token (OpenID Connect Core 2 and 3.3.2.11, RFC 7519 4.1), or are the same for everyone (acr): no rule about a
+ * person can need them. The last one goes too where the repogate claim replaces it. */
+static const struct view token_claims[] = {
+    {"acr", 3},    {"aud", 3}, {"azp", 3}, {"at_hash", 7}, {"c_hash", 6}, {"s_hash", 6},
+    {"jti", 3},    {"nbf", 3}, {"nonce", 5}, {"uid", 3},   {"groups", 6},
+};
+enum { TOKEN_CLAIMS = sizeof(token_claims) / sizeof(token_claims[0]) };
+
+static void buf_deinitp(struct buf *b)
+{
+    buf_deinit(b);
+}
+
+static bool has_control(struct view v)
+{
+    for (size_t i = 0; i < v.n; i++)
+        if ((unsigned char)v.p[i] < 0x20 || v.p[i] == 0x7f)
+            return true;
+    return false;
+}
+
+static bool is_within_limits(struct pack_val v)
+{
+    struct pack_iter it;
+    if (pack_type(v) == PACK_LIST && pack_count(v) > LIST_ENTRIES_MAX)
+        return false;
+    for (pack_iter_init(&it, v); pack_iter_next(&it);)
+        if (!is_within_limits(it.val))
+            return false;
+    return true;
+}
+
+static bool has_small_attributes(struct pack_val attributes)
+{
+    struct pack_iter it;
+    for (pack_iter_init(&it, attributes); pack_iter_next(&it);)
+        if (pack_size(it.val) > ATTRIBUTE_BYTES_MAX)
+            return false;
+    return true;
+}
+
+static void set_field(struct principal *p, enum field f, struct pack_val v)
+{
+    p->at[f] = v.p == NULL ? 0 : (uint32_t)(v.p - p->claims);
+}
+
+static void set_missing(struct principal *p, enum principal_missing why)
+{
+    if (p->missing == PRINCIPAL_COMPLETE)
+        p->missing = (uint8_t)why;
+}
+
+/* A JSON null says as much as no member. */
+static struct pack_val find_present(struct pack_val map, struct view key)
+{
+    struct pack_val v = pack_find(map, key);
+    return pack_type(v) == PACK_NULL ? (struct pack_val){NULL} : v;
+}
+
+static enum gw_err read_name(struct principal *p, enum field f, struct view key)
+{
+    struct pack_val v = find_present(principal_claims(p), key);
+    if (v.p == NULL)
+        return GW_OK;
+    if (pack_type(v) != PACK_STRING) {
+        set_missing(p, PRINCIPAL_WRONG_TYPE);
+        return GW_OK;
+    }
+    if (has_control(pack_string(v)))
+        return GW_E_INVALID;
+    set_field(p, f, v);
+    return GW_OK;
+}
+
+static enum gw_err read_names(struct principal *p)
+{
+    static const struct {
+        enum field f;
+        struct view key;
+    } names[] = {
+        {F_ISS, {"iss", 3}},   {F_SUB, {"sub", 3}},     {F_USERNAME, {"preferred_username", 18}},
+        {F_NAME, {"name", 4}}, {F_EMAIL, {"email", 5}}, {F_SID, {"sid", 3}},
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        enum gw_err err = read_name(p, names[i].f, names[i].key);
+        if (err != GW_OK)
+            return err;
+    }
+    return principal_iss(p).n > 0 && principal_sub(p).n > 0 ? GW_OK : GW_E_INVALID;
+}
+
+static void read_string_list(struct principal *p, enum field f, struct pack_val v)
+{
+    if (v.p == NULL)
+        return;
+    if (pack_is_string_list(v))
+        set_field(p, f, v);
+    else
+        set_missing(p, PRINCIPAL_WRONG_TYPE);
+}
+
+static enum gw_err read_repogate(struct principal *p, struct pack_val repogate)
+{
+    struct pack_val v = pack_find(repogate, VIEW("v")), attributes = find_present(repogate, VIEW("attributes")),
+                    service = find_present(repogate, VIEW("service"));
+    enum pack_type service_type = pack_type(service);
+    if (pack_type(repogate) != PACK_MAP || pack_type(v) != PACK_INT || pack_int(v) != 1 ||
+        (service_type != PACK_ABSENT && service_type != PACK_TRUE && service_type != PACK_FALSE) ||
+        (attributes.p != NULL && pack_type(attributes) != PACK_MAP)) {
+        set_missing(p, PRINCIPAL_WRONG_TYPE);
+        return GW_OK;
+    }
+    if (!has_small_attributes(attributes))
+        return GW_E_LIMIT;
+    read_string_list(p, F_GROUPS, find_present(repogate, VIEW("groups")));
+    set_field(p, F_ATTRIBUTES, attributes);
+    p->is_service = service_type == PACK_TRUE && pack_type(pack_find(principal_claims(p), VIEW("sid"))) == PACK_ABSENT;
+    return GW_OK;
+}
+
+static int64_t read_time(struct pack_val claims, struct view key)
+{
+    int64_t s = pack_int(pack_find(claims, key));
+    return s < 0 ? 0 : s;
+}
+
+static enum gw_err read_claims(struct principal *p, bool repogate_requested)
+{
+    struct pack_val claims = principal_claims(p), repogate = pack_find(claims, VIEW("repogate"));
+    enum gw_err err = read_names(p);
+    if (err != GW_OK)
+        return err;
+    if (repogate.p != NULL)
+        err = read_repogate(p, repogate);
+    else if (repogate_requested)
+        set_missing(p, PRINCIPAL_NO_REPOGATE);
+    if (err != GW_OK)
+        return err;
+    if (repogate.p == NULL)
+        read_string_list(p, F_GROUPS, find_present(claims, VIEW("groups")));
+    read_string_list(p, F_ENTITLEMENTS, find_present(claims, VIEW("entitlements")));
+    if (p->at[F_GROUPS] == 0)
+        set_missing(p, PRINCIPAL_NO_GROUPS);
+    p->email_verified = pack_is_true(pack_find(claims, VIEW("email_verified")));
+    p->has_mfa = pack_list_has(pack_find(claims, VIEW("amr")), VIEW("mfa"));
+    p->auth_time_s = read_time(claims, VIEW("auth_time"));
+    p->exp_s = read_time(claims, VIEW("exp"));
+    return GW_OK;
+}
+
+enum gw_err principal_new(struct pack_val claims, enum principal_via via, bool repogate_requested, struct principal **ret_principal)
+{
+    GW_CLEANUP(buf_deinitp) struct buf kept = BUF(PACK_BYTES_MAX);
+    if (pack_size(claims) > PACK_BYTES_MAX || !is_within_limits(claims))
+        return GW_E_LIMIT;
+    bool has_repogate = pack_find(claims, VIEW("repogate")).p != NULL;
+    enum gw_err err = pack_without(claims, token_claims, has_repogate ? TOKEN_CLAIMS : TOKEN_CLAIMS - 1, &kept);
+    if (err != GW_OK)
+        return err;
+    struct principal *p = malloc(sizeof(*p) + kept.n);
+    if (p == NULL)
+        return GW_E_NOMEM;
+    *p = (struct principal){.n_claims = (uint32_t)kept.n, .via = (uint8_t)via};
+    atomic_init(&p->refs, 1);
+    memcpy(p->claims, kept.p, kept.n);
+    err = read_claims(p, repogate_requested);
+    if (err != GW_OK) {
+        principal_unref(p);
+        return err;
+    }
+    *ret_principal = p;
+    return GW_OK;
+}
+
+struct principal *principal_ref(struct principal *p)
+{
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+
+void principal_unref(struct principal *p)
+{
+    if (p != NULL && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
+        free(p);
+}
+
+static struct pack_val field_of(const struct principal *p, enum field f)
+{
+    return (struct pack_val){p->at[f] == 0 ? NULL : p->claims + p->at[f]};
+}
+
+struct view principal_iss(const struct principal *p)
+{
+    return pack_string(field_of(p, F_ISS));
+}
+
+struct view principal_sub(const struct principal *p)
+{
+    return pack_string(field_of(p, F_SUB));
+}
+
+struct view principal_username(const struct principal *p)
+{
+    return pack_string(field_of(p, F_USERNAME));
+}
+
+struct view principal_name(const struct principal *p)
+{
+    return pack_string(field_of(p, F_NAME));
+}
+
+struct view principal_email(const struct principal *p)
+{
+    return pack_string(field_of(p, F_EMAIL));
+}
+
+bool principal_email_verified(const struct principal *p)
+{
+    return p->email_verified;
+}
+
+struct view principal_sid(const struct principal *p)
+{
+    return pack_string(field_of(p, F_SID));
+}
+
+struct pack_val principal_groups(const struct principal *p)
+{
+    return field_of(p, F_GROUPS);
+}
+
+struct pack_val principal_entitlements(const struct principal *p)
+{
+    return field_of(p, F_ENTITLEMENTS);
+}
+
+struct pack_val principal_attributes(const struct principal *p)
+{
+    return field_of(p, F_ATTRIBUTES);
+}
+
+struct pack_val principal_claims(const struct principal *p)
+{
+    return pack_root(p->claims);
+}
+
+int64_t principal_auth_time_s(const struct principal *p)
+{
+    return p->auth_time_s;
+}
+
+int64_t principal_exp_s(const struct principal *p)
+{
+    return p->exp_s;
+}
+
+bool principal_has_mfa(const struct principal *p)
+{
+    return p->has_mfa;
+}
+
+bool principal_is_service(const struct principal *p)
+{
+    return p->is_service;
+}
+
+enum principal_via principal_via(const struct principal *p)
+{
+    return (enum principal_via)p->via;
+}
+
+enum principal_missing principal_missing(const struct principal *p)
+{
+    return (enum principal_missing)p->missing;
+}
+
+const char *principal_via_name(enum principal_via via)
+{
+    static const char *const names[] = {"session", "bearer", "basic"};
+    return names[via];
+}
+
+size_t principal_bytes(const struct principal *p)
+{
+    return sizeof(*p) + p->n_claims;
+}
