@@ -339,6 +339,32 @@ enum gw_err pack_merge(struct pack_val base, struct pack_val over, struct buf *o
     return buf_ok(out) ? GW_OK : GW_E_LIMIT;
 }
 
+static bool is_named(struct view key, const struct view *names, size_t n_names)
+{
+    for (size_t i = 0; i < n_names; i++)
+        if (view_eq(key, names[i]))
+            return true;
+    return false;
+}
+
+enum gw_err pack_without(struct pack_val map, const struct view *names, size_t n_names, struct buf *out)
+{
+    if (pack_type(map) != PACK_MAP)
+        return GW_E_INVALID;
+    GW_CLEANUP(buf_deinitp) struct buf payload = BUF(PACK_BYTES_MAX);
+    struct pack_iter it;
+    size_t count = 0;
+    for (pack_iter_init(&it, map); pack_iter_next(&it);)
+        if (!is_named(it.key, names, n_names)) {
+            put_member(&payload, &it);
+            count++;
+        }
+    if (!buf_ok(&payload))
+        return GW_E_LIMIT;
+    put_counted(out, PACK_MAP, count, buf_view(&payload));
+    return buf_ok(out) ? GW_OK : GW_E_LIMIT;
+}
+
 static void format_items(struct pack_val v, struct buf *out)
 {
     struct pack_iter it;
