@@ -1,0 +1,51 @@
+/* page: renders the pages that people see: plain HTML, one stylesheet, nothing else to load.
+ *
+ * Shape: each function appends a whole HTML document. Every value is escaped. Pages work without JavaScript, on a phone, by
+ * keyboard, in light and dark; the strict Content-Security-Policy is set by handlers/reply.
+ * Errors: the buffer's. Threads: any. */
+#pragma once
+
+#include "util/buf.h"
+
+enum { PAGE_MAX_BYTES = 64 * 1024 };
+
+#define PAGE_STYLE_PATH "/_repogate/style.css"
+
+struct page_frame {
+    struct view contact;  /* server.contact, shown on denied and error pages; may be empty */
+    struct view username; /* who is logged in; empty = nobody */
+};
+
+/* Something went wrong that is no decision about the person: login failed, workspace down, bad address. */
+struct page_problem {
+    int status;
+    struct view title, text; /* what happened, and what to do about it */
+    struct view reason;      /* code, for support */
+    struct view decision_id; /* may be empty */
+    struct view retry_href;  /* "Try again" link; empty = none */
+};
+void page_put_problem(struct buf *out, const struct page_frame *f, const struct page_problem *p);
+
+/* Known, refused. */
+struct page_denied {
+    struct view what;        /* "github:acme/vault", or the path */
+    struct view reason;
+    struct view message;     /* the policy's message, or hint; may be empty */
+    struct view decision_id;
+};
+void page_put_denied(struct buf *out, const struct page_frame *f, const struct page_denied *d);
+
+/* Asks before logging out; offers to end the Authentik session too. */
+void page_put_logout(struct buf *out, const struct page_frame *f, bool has_everywhere);
+void page_put_signed_out(struct buf *out, const struct page_frame *f);
+
+struct page_portal {
+    const char *const *forges; /* names for the form */
+    size_t n_forges;
+    struct view entered; /* what was typed before, if it did not parse */
+    bool is_invalid;
+};
+void page_put_portal(struct buf *out, const struct page_frame *f, const struct page_portal *p);
+
+/* The stylesheet. */
+struct view page_style(void);
