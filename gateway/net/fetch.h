@@ -2,15 +2,23 @@
  *
  * Shape: in: URL, method, headers, body. Out: status, body up to max_bytes, a few headers. Redirects are not followed; the
  * environment's proxies are not used; TLS certificates are verified.
- * Errors: GW_E_TIMEOUT, GW_E_LIMIT (answer over max_bytes, or FETCH_WAITING_MAX under way), GW_E_UPSTREAM (no connection, TLS, broken answer),
- * GW_E_INVALID (a URL or header that could inject).
- * Owns: everything in the spec is copied; the answer is borrowed during the callback. Threads: a fetcher belongs to one loop. */
+ * Errors: GW_E_TIMEOUT, GW_E_LIMIT (answer over max_bytes or FETCH_HEAD_MAX_BYTES, or FETCH_WAITING_MAX under way), GW_E_UPSTREAM (no
+ * connection, TLS, broken answer), GW_E_INVALID (a URL or header that could inject, a spec over its caps).
+ * Owns: everything in the spec is copied; the answer is borrowed during the callback. Threads: a fetcher belongs to one loop.
+ * The process must ignore SIGPIPE: OpenSSL writes to its sockets with plain write(). */
 #pragma once
 
 #include "util/loop.h"
 #include "util/view.h"
 
 enum { FETCH_WAITING_MAX = 1024, FETCH_TIMEOUT_MS = 10000, FETCH_BYTES_MAX = 1024 * 1024 };
+enum {
+    FETCH_HEAD_MAX_BYTES = 64 * 1024, /* of an answer, interim ones and trailers included */
+    FETCH_SPEC_HEADERS_MAX = 32,
+    FETCH_SPEC_VALUE_MAX = 32 * 1024,
+    FETCH_SPEC_BODY_MAX = 256 * 1024,
+    FETCH_IDLE_CONNECTIONS_MAX = 64,
+};
 
 struct fetcher;
 
@@ -28,6 +36,7 @@ struct fetch_spec {
     struct view body; /* POST: sent as application/x-www-form-urlencoded unless a Content-Type is given */
     int64_t timeout_ms; /* 0 = FETCH_TIMEOUT_MS */
     size_t max_bytes;   /* 0 = FETCH_BYTES_MAX */
+    bool head_is_enough; /* past max_bytes the exchange ends with GW_OK and what came so far */
 };
 
 struct fetch_answer {
@@ -43,7 +52,9 @@ typedef void (*fetch_fn)(void *arg, const struct fetch_answer *answer);
 
 /* ca_file: NULL for the system's. */
 enum gw_err fetcher_new(struct loop *l, const char *ca_file, struct fetcher **ret_fetcher) GW_MUST_CHECK;
-/* Ends what is under way with GW_E_IO, callbacks included. */
+/* Ends what is under way with GW_E_IO, callbacks included; not to be called from one of them. */
 void fetcher_free(struct fetcher *f);
 /* fn is called exactly once, later, unless an error is returned here. */
 enum gw_err fetch_start(struct fetcher *f, const struct fetch_spec *spec, fetch_fn fn, void *arg) GW_MUST_CHECK;
+/* Of libcurl and what it was built with; for `repogate version`. */
+const char *fetch_library_version(void);
