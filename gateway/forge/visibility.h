@@ -25,9 +25,11 @@ struct visibility;
 typedef void (*visibility_fn)(void *arg, enum visibility_value value);
 
 enum gw_err visibility_new(struct visibility **ret_visibility) GW_MUST_CHECK;
+/* After the loops have stopped and their fetchers are gone, before the loops are freed; who still waits is not called. */
 void visibility_free(struct visibility *v);
 /* From memory; VISIBILITY_PENDING if not there. Takes a short lock, never held over I/O. */
 enum visibility_value visibility_find(struct visibility *v, const struct repo *r);
-/* Probes, or joins the probe under way. fn is called exactly once, later; a full table calls it with VISIBILITY_UNKNOWN. */
+/* Probes, or joins the probe under way. fn is called exactly once, later (at once only if there is neither memory nor room in the loop's
+ * queue); a full table calls it with VISIBILITY_UNKNOWN, and so does a deadline a second after VISIBILITY_TIMEOUT_MS. */
 void visibility_ask(struct visibility *v, struct loop *l, struct fetcher *f, const struct repo *r, visibility_fn fn, void *arg);
 const char *visibility_name(enum visibility_value v); /* "public", "private", "internal", "unknown"; pending is "unknown" */
