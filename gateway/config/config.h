@@ -35,7 +35,8 @@ struct config {
         bool is_https;
         struct ipnet trusted_proxies[IPADDR_NETS_MAX];
         size_t n_trusted_proxies;
-        char *proxy_secret; /* read from proxy_secret_file; NULL = none asked for */
+        char *proxy_secret_file; /* "" = none */
+        char *proxy_secret;      /* read from proxy_secret_file; NULL = none asked for */
         bool has_nginx;     /* dialects: only nginx is built so far; another name is refused saying so */
         unsigned threads;   /* 0 resolved to the number of cores */
         char *contact;
@@ -43,7 +44,9 @@ struct config {
     struct {
         char *issuer;
         char *internal_url; /* "" = none */
+        char *ca_file;      /* "" = the system's authorities */
         char *client_id;
+        char *client_secret_file;
         char *client_secret; /* read from client_secret_file */
         struct config_strings scopes;
         struct config_strings algorithms; /* of RS256 ES256 ES384 ES512 EdDSA HS256 */
@@ -63,31 +66,39 @@ struct config {
     struct {
         char *path; /* "-" = standard output */
         enum config_audit_mode mode;
-        char *key_file; /* "" or audit.digest_key_file: HMAC key for query digests */
     } audit;
     struct {
         struct forge items[REPO_FORGES_MAX];
         size_t n;
     } forges;
     struct {
-        char *url; /* workspace.url with its placeholders */
+        char *url; /* workspace.url with its placeholders, which were checked: {forge} {owner} {name} {user} are whole path
+                    * segments, {id} a whole DNS label */
         char *host; /* "" = the authority of url */
         enum config_mode mode;
-        char *host_suffix;
         bool single_trust;
     } workspace;
 };
 
 struct config_finding {
-    const char *file;
-    int line; /* 0 = none (the environment, or the file itself) */
+    const char *file; /* or the name of the environment variable */
+    int line, column; /* 0 = none (the environment, or the file itself) */
     const char *key; /* "server.listen", or "" */
     const char *text; /* what is wrong and what was expected */
     bool is_warning;
 };
 typedef void (*config_report_fn)(void *arg, const struct config_finding *f);
 
+/* Reads the file at path, the process's environment and the secrets' files. */
 enum gw_err config_load(const char *path, config_report_fn report, void *arg, struct config **ret_config) GW_MUST_CHECK;
+/* The same of a text, touching no files: *_secret stay NULL. name: shown in findings. environment: NAME=value…, NULL at the end. */
+enum gw_err config_parse(struct view text, const char *name, char *const *environment, config_report_fn report, void *arg,
+                         struct config **ret_config) GW_MUST_CHECK;
+/* Where a key's value comes from, for findings made later. *ret_line is 0 for the environment and for defaults. Borrowed from c. */
+const char *config_source(const struct config *c, const char *key, int *ret_line);
+/* "libcyaml 1.3.1", "libyaml 0.2.5" */
+const char *config_library_version(void);
+const char *config_parser_version(void);
 void config_free(struct config *c);
 
 static inline void config_freep(struct config **pp)
