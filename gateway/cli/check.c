@@ -1,0 +1,297 @@
+#include "cli/check.h"
+
+#include "cli/usage.h"
+#include "config/config.h"
+#include "config/confkeys.h"
+#include "policy/loader.h"
+#include "util/cleanup.h"
+#include "util/seal.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static const char usage[] = "usage: repogate check --config FILE [--json]\n"
+                            "       repogate check --print-keys\n"
+                            "\n"
+                            "Says everything that would keep the gateway from starting: the configuration, key files, policies\n"
+                            "and their tests, directories. Run it as the user that the gateway runs as.\n"
+                            "Each finding is printed as file:line: key: what is wrong and what was expected.\n"
+                            "\n"
+                            "  --config FILE   the configuration\n"
+                            "  --json          findings as one JSON object\n"
+                            "  --print-keys    the reference of all keys, as Markdown (the README's table)\n"
+                            "  --help          this text\n"
+                            "\n"
+                            "Exit: 0 ok, 1 the policies are wrong or fail their tests, 2 the configuration is wrong,\n"
+                            "3 it could not be checked.\n";
+
+enum { CHECK_OUTPUT_MAX = 4 * 1024 * 1024 };
+
+struct checker {
+    struct buf out;
+    bool is_json;
+    size_t n_config_errors, n_policy_errors, n_warnings, n_findings;
+    const char *policy_dir;
+};
+
+struct finding {
+    const char *file, *key, *text, *source_line;
+    int line, column;
+    bool is_warning;
+};
+
+/* Findings quote files that anyone may have written, and go to a terminal. */
+static void put_printable(struct buf *out, const char *text)
+{
+    for (; *text != '\0'; text++)
+        buf_put_byte(out, (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
+static void put_text(struct buf *out, const struct finding *f)
+{
+    put_printable(out, f->file);
+    if (f->line > 0)
+        buf_printf(out, ":%d", f->line);
+    buf_puts(out, ": ");
+    if (f->is_warning)
+        buf_puts(out, "warning: ");
+    if (f->key[0] != '\0') {
+        put_printable(out, f->key);
+        buf_puts(out, ": ");
+    }
+    put_printable(out, f->text);
+    buf_puts(out, "\n");
+    if (f->source_line[0] != '\0') {
+        buf_puts(out, "    ");
+        put_printable(out, f->source_line);
+        buf_puts(out, "\n");
+    }
+}
+
+static void put_member(struct buf *out, const char *name, const char *text)
+{
+    buf_printf(out, "\"%s\":", name);
+    buf_put_json(out, view_of(text));
+    buf_puts(out, ",");
+}
+
+static void put_json(struct buf *out, const struct finding *f, bool is_first)
+{
+    buf_put(out, is_first ? VIEW("{") : VIEW(",{"));
+    put_member(out, "file", f->file);
+    put_member(out, "key", f->key);
+    put_member(out, "text", f->text);
+    put_member(out, "source_line", f->source_line);
+    buf_printf(out, "\"line\":%d,\"column\":%d,\"severity\":\"%s\"}", f->line, f->column, f->is_warning ? "warning" : "error");
+}
+
+static void put_finding(struct checker *ch, const struct finding *f)
+{
+    if (ch->is_json)
+        put_json(&ch->out, f, ch->n_findings == 0);
+    else
+        put_text(&ch->out, f);
+    ch->n_findings++;
+    ch->n_warnings += f->is_warning ? 1 : 0;
+}
+
+static void on_config(void *arg, const struct config_finding *f)
+{
+    struct checker *ch = arg;
+
+    put_finding(ch, &(struct finding){f->file, f->key, f->text, "", f->line, f->column, f->is_warning});
+    ch->n_config_errors += f->is_warning ? 0 : 1;
+}
+
+static void on_policy(void *arg, const struct loader_finding *f)
+{
+    struct checker *ch = arg;
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/%s", ch->policy_dir, f->file);
+    put_finding(ch, &(struct finding){path, "", f->text, f->source_line, f->line, 0, f->is_warning});
+    ch->n_policy_errors += f->is_warning ? 0 : 1;
+}
+
+/* A finding about a key whose value was well-formed, at the line where it stands. */
+GW_PRINTF(4, 5)
+static void refuse(struct checker *ch, const struct config *c, const char *key, const char *fmt, ...)
+{
+    struct finding f = {.key = key, .source_line = ""};
+    char text[PATH_MAX + 256];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    f.text = text;
+    f.file = config_source(c, key, &f.line);
+    put_finding(ch, &f);
+    ch->n_config_errors++;
+}
+
+static void check_keys(struct checker *ch, const struct config *c)
+{
+    GW_CLEANUP(seal_ring_freep) struct seal_ring *ring = NULL;
+    const char *path = c->session.key_file;
+
+    switch (seal_ring_load(path, &ring)) {
+    case GW_OK:
+        return;
+    case GW_E_IO:
+        refuse(ch, c, "session.key_file", "%s cannot be read: make it with `repogate keygen session --out %s`", path, path);
+        return;
+    case GW_E_LIMIT:
+        refuse(ch, c, "session.key_file", "%s holds too many keys: expected at most %d", path, SEAL_KEYS_MAX);
+        return;
+    default:
+        refuse(ch, c, "session.key_file", "%s holds a line that is no key: expected lines of `repogate keygen session`", path);
+    }
+}
+
+static void check_directory(struct checker *ch, const struct config *c, const char *key, const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        refuse(ch, c, key, "%s: %s: expected a directory that can be written", path, strerror(errno));
+    else if (!S_ISDIR(st.st_mode))
+        refuse(ch, c, key, "%s is no directory", path);
+    else if (access(path, W_OK | X_OK) != 0)
+        refuse(ch, c, key, "%s: %s: expected a directory that can be written", path, strerror(errno));
+}
+
+/* The file may be missing, its directory not. */
+static void check_file(struct checker *ch, const struct config *c, const char *key, const char *path)
+{
+    char copy[PATH_MAX];
+    struct stat st;
+
+    if ((size_t)snprintf(copy, sizeof(copy), "%s", path) >= sizeof(copy)) {
+        refuse(ch, c, key, "the path is too long");
+        return;
+    }
+    if (stat(path, &st) != 0 && errno == ENOENT)
+        check_directory(ch, c, key, dirname(copy));
+    else if (access(path, W_OK) != 0)
+        refuse(ch, c, key, "%s: %s: expected a file that can be written", path, strerror(errno));
+    else if (S_ISDIR(st.st_mode))
+        refuse(ch, c, key, "%s is a directory: expected a file", path);
+}
+
+/* GW_OK with findings too. */
+static enum gw_err check_policies(struct checker *ch, const struct config *c, size_t *ret_n_rules)
+{
+    GW_CLEANUP(gw_freep) struct loader_env *env = calloc(c->policy.n_env + 1, sizeof(*env));
+    struct engine *engine = NULL;
+
+    if (env == NULL)
+        return GW_E_NOMEM;
+    for (size_t i = 0; i < c->policy.n_env; i++)
+        env[i] = (struct loader_env){c->policy.env[i].name, c->policy.env[i].value};
+    const struct loader_spec spec = {
+        .dir = c->policy.dir,
+        .forges = c->forges.items,
+        .n_forges = c->forges.n,
+        .env = env,
+        .n_env = c->policy.n_env,
+        .require_tests = c->policy.require_tests,
+        .n_engines = 1,
+    };
+    enum gw_err err = loader_load(&spec, on_policy, ch, &engine);
+    if (err == GW_E_IO)
+        refuse(ch, c, "policy.dir", "%s cannot be read: expected a directory of policies", c->policy.dir);
+    else if (err == GW_E_POLICY)
+        ch->n_policy_errors += ch->n_policy_errors == 0 ? 1 : 0;
+    else if (err != GW_OK)
+        return err;
+    if (err == GW_OK)
+        *ret_n_rules = engine_rule_count(engine);
+    engine_free(engine);
+    return GW_OK;
+}
+
+static enum gw_err check_all(struct checker *ch, const char *path, size_t *ret_n_rules)
+{
+    struct config *c = NULL;
+
+    enum gw_err err = config_load(path, on_config, ch, &c);
+    if (err != GW_OK)
+        return err == GW_E_INVALID ? GW_OK : err;
+    ch->policy_dir = c->policy.dir;
+    check_keys(ch, c);
+    check_file(ch, c, "session.path", c->session.path);
+    check_directory(ch, c, "policy.state_dir", c->policy.state_dir);
+    if (strcmp(c->audit.path, "-") != 0)
+        check_file(ch, c, "audit.path", c->audit.path);
+    err = check_policies(ch, c, ret_n_rules);
+    config_free(c);
+    return err;
+}
+
+static int status_of(const struct checker *ch, enum gw_err err)
+{
+    if (err != GW_OK)
+        return CLI_FAILED;
+    return ch->n_config_errors > 0 ? CLI_USAGE : ch->n_policy_errors > 0 ? CLI_NO : CLI_OK;
+}
+
+static void put_summary(struct checker *ch, const char *path, int status, size_t n_rules)
+{
+    struct buf *out = &ch->out;
+
+    if (ch->is_json) {
+        buf_printf(out, "],\"ok\":%s,\"rules\":%zu}\n", status == CLI_OK ? "true" : "false", n_rules);
+    } else if (status == CLI_OK) {
+        put_printable(out, path);
+        buf_printf(out, ": ok, %zu %s, %zu %s\n", n_rules, n_rules == 1 ? "rule" : "rules", ch->n_warnings,
+                   ch->n_warnings == 1 ? "warning" : "warnings");
+    } else if (status == CLI_FAILED) {
+        put_printable(out, path);
+        buf_puts(out, ": could not be checked\n");
+    } else {
+        size_t n = ch->n_config_errors + ch->n_policy_errors;
+        put_printable(out, path);
+        buf_printf(out, ": %zu %s\n", n, n == 1 ? "error" : "errors");
+    }
+}
+
+static int print(struct buf *out, int status)
+{
+    if (!buf_ok(out)) {
+        fputs("repogate check: more findings than can be shown, or no memory\n", stderr);
+        status = CLI_FAILED;
+    } else {
+        fwrite(out->p, 1, out->n, stdout);
+    }
+    buf_deinit(out);
+    return cli_finish(status);
+}
+
+int cli_check(int argc, char **argv)
+{
+    const char *path = NULL;
+    bool prints_keys = false;
+    struct checker ch = {.out = BUF(CHECK_OUTPUT_MAX)};
+    const struct cli_option options[] = {{"--config", &path, NULL}, {"--json", NULL, &ch.is_json}, {"--print-keys", NULL, &prints_keys}};
+    const struct cli_spec spec = {.usage = usage, .options = options, .n_options = sizeof(options) / sizeof(options[0])};
+    size_t n_args, n_rules = 0;
+    int status;
+
+    if (!cli_options_parse(&spec, argc, argv, &n_args, &status))
+        return status;
+    if (prints_keys) {
+        confkeys_format_markdown(&ch.out);
+        return print(&ch.out, CLI_OK);
+    }
+    if (path == NULL)
+        return cli_usage_error("check", "expected --config FILE");
+    if (ch.is_json)
+        buf_puts(&ch.out, "{\"findings\":[");
+    status = status_of(&ch, check_all(&ch, path, &n_rules));
+    put_summary(&ch, path, status, n_rules);
+    return print(&ch.out, status);
+}
