@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -59,7 +60,7 @@ struct listener {
     struct loop_fd epoll;
     struct loop_timer sweep, run;
     struct conn *conns;
-    size_t n_active;
+    atomic_size_t n_active;
     bool is_quiesced, needs_run;
 };
 
@@ -302,7 +303,7 @@ static void handle(struct conn *c)
 static enum MHD_Result on_head(struct conn *c, const char *method, const char *version)
 {
     c->phase = PHASE_HEAD;
-    c->listener->n_active++;
+    atomic_fetch_add_explicit(&c->listener->n_active, 1, memory_order_relaxed);
     response_reset(&c->x.response);
     meter_inc(METER_REQUESTS);
     enum request_fault fault = fill_request(c, method, version);
@@ -427,7 +428,7 @@ static void end_request(struct conn *c)
     c->answer = ANSWER_NONE;
     c->is_handled = c->body_ended = c->has_sink = false;
     c->discarded = 0;
-    c->listener->n_active--;
+    atomic_fetch_sub_explicit(&c->listener->n_active, 1, memory_order_relaxed);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, enum MHD_RequestTerminationCode why)
@@ -623,7 +624,7 @@ void listener_quiesce(struct listener *l)
 
 size_t listener_active(const struct listener *l)
 {
-    return l->n_active;
+    return atomic_load_explicit(&l->n_active, memory_order_relaxed);
 }
 
 void listener_free(struct listener *l)

@@ -37,7 +37,7 @@ enum gw_err listener_bind(const char *host, uint16_t *port, int *ret_fd) GW_MUST
 enum gw_err listener_new(const struct listener_spec *spec, struct listener **ret_listener) GW_MUST_CHECK;
 /* Accepts nothing new from now on; answers go on. */
 void listener_quiesce(struct listener *l);
-/* Requests under way. */
+/* Requests under way; any thread may ask. */
 size_t listener_active(const struct listener *l);
 /* Every exchange must have replied before; open connections are closed. */
 void listener_free(struct listener *l);

@@ -68,16 +68,22 @@ enum gw_err jobs_new(size_t n_threads, size_t queue_max, struct jobs **ret_jobs)
     return GW_OK;
 }
 
-void jobs_free(struct jobs *j)
+void jobs_stop(struct jobs *j)
 {
-    if (j == NULL)
-        return;
     pthread_mutex_lock(&j->lock);
     j->stopping = true;
     pthread_cond_broadcast(&j->more);
     pthread_mutex_unlock(&j->lock);
     for (size_t i = 0; i < j->n_threads; i++)
         pthread_join(j->threads[i], NULL);
+    j->n_threads = 0;
+}
+
+void jobs_free(struct jobs *j)
+{
+    if (j == NULL)
+        return;
+    jobs_stop(j);
     pthread_cond_destroy(&j->more);
     pthread_mutex_destroy(&j->lock);
     free(j->ring);

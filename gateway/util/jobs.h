@@ -10,6 +10,9 @@
 struct jobs;
 
 enum gw_err jobs_new(size_t n_threads, size_t queue_max, struct jobs **ret_jobs) GW_MUST_CHECK;
-/* Finishes what is queued, joins the threads, frees. Loops must still be running or must run once more to see done(). */
+/* Finishes what is queued and joins the threads; from then on nothing is taken. The answers are posted: loops must still run to
+ * see done(). */
+void jobs_stop(struct jobs *j);
+/* Stops it if it was not, and frees. */
 void jobs_free(struct jobs *j);
 enum gw_err jobs_submit(struct jobs *j, struct loop *l, loop_task_fn run, loop_task_fn done, void *arg) GW_MUST_CHECK;

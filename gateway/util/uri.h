@@ -19,11 +19,18 @@ struct uri {
     struct view query;     /* without '?'; p == NULL when there was none */
 };
 
-/* An absolute URL; an empty path is read as "/". */
+/* An absolute URL; an empty path is read as "/". The host is a name, an IPv4 address or an IPv6 address in brackets. */
 enum gw_err uri_parse(struct view text, struct uri *ret_uri) GW_MUST_CHECK;
-/* A request target in origin form: /path[?query]. Fills path and query only. */
+/* A request target in origin form: /path[?query], not starting with "//". Fills path and query only. */
 enum gw_err uri_parse_target(struct view text, struct uri *ret_uri) GW_MUST_CHECK;
+/* host[:port], as in a Host header. Fills authority, host and port only. */
+enum gw_err uri_parse_authority(struct view text, uint16_t default_port, struct uri *ret_uri) GW_MUST_CHECK;
 /* Same scheme, same host (ASCII case folded), same port. */
 bool uri_same_origin(const struct uri *a, const struct uri *b);
+/* Has a segment that some parser would resolve: `.` or `..`, raw or encoded once, also between encoded slashes or before `;`. */
+bool uri_path_has_dot_segment(struct view path);
+/* No other path means the same to some parser: no empty segments, dot segments or `;`, and escapes, in upper case, only of bytes that can't
+ * stand raw (and of no control bytes or backslashes). */
+bool uri_path_is_canonical(struct view path);
 /* Decodes percent-encoding into out; GW_E_INVALID if broken or if a NUL would result; GW_E_LIMIT past cap. */
 enum gw_err uri_decode(struct view text, char *out, size_t cap, size_t *ret_n) GW_MUST_CHECK;

@@ -1,0 +1,281 @@
+#include "app.h"
+
+#include "app_policy.h"
+#include "util/cleanup.h"
+#include "util/epoch.h"
+#include "util/log.h"
+#include "workspace/fixed.h"
+#include "worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+enum { JOB_THREADS = 4, JOB_QUEUE_MAX = 4096, WORKERS_MAX = 64, DRAIN_MS = 10000, DRAIN_STEP_MS = 20 };
+
+enum { EXIT_CONFIG = 2, EXIT_UNABLE = 3 };
+
+struct app {
+    struct config *config;
+    struct gateway gateway;
+    struct seal_ring *ring;
+    struct driver *driver;
+    char *redirect_uri;
+    struct worker workers[WORKERS_MAX];
+    size_t n_workers;
+    uint16_t port, admin_port;
+};
+
+/* ---- configuration ---- */
+
+static void print_finding(void *arg, const struct config_finding *f)
+{
+    (void)arg;
+    char line[16] = "";
+    if (f->line > 0)
+        snprintf(line, sizeof(line), ":%d", f->line);
+    fprintf(stderr, "%s%s: %s%s%s%s\n", f->file, line, f->is_warning ? "warning: " : "", f->key, f->key[0] == '\0' ? "" : ": ", f->text);
+}
+
+/* ---- what all cores share ---- */
+
+static bool wants_repogate(const struct config *c)
+{
+    for (size_t i = 0; i < c->oidc.scopes.n; i++)
+        if (strcmp(c->oidc.scopes.items[i], "repogate") == 0)
+            return true;
+    return false;
+}
+
+static enum gw_err decode_claims(void *cls, struct view claims_json, void **ret_who, size_t *ret_bytes)
+{
+    const struct config *c = cls;
+    struct buf pack = BUF(PACK_BYTES_MAX);
+    struct principal *who = NULL;
+    enum gw_err err = pack_parse(claims_json, &pack);
+    if (err == GW_OK)
+        err = principal_new(pack_root(pack.p), PRINCIPAL_SESSION, wants_repogate(c), &who);
+    buf_deinit(&pack);
+    if (err != GW_OK)
+        return err;
+    *ret_who = who;
+    *ret_bytes = principal_bytes(who);
+    return GW_OK;
+}
+
+static void *ref_principal(void *who)
+{
+    return principal_ref(who);
+}
+
+static void unref_principal(void *who)
+{
+    principal_unref(who);
+}
+
+static int unable(const char *what, const char *which, enum gw_err err)
+{
+    log_printf(LOG_ERROR, "%s: %s (%s)", what, which, gw_err_name(err));
+    return EXIT_UNABLE;
+}
+
+static int make_shared(struct app *a)
+{
+    const struct config *c = a->config;
+    struct gateway *gw = &a->gateway;
+    char why[256] = "";
+    enum gw_err err;
+    gw->config = c;
+    gw->cookie_name = c->server.is_https ? "__Host-repogate" : "repogate";
+    gw->login_cookie_prefix = c->server.is_https ? "__Host-repogate-login-" : "repogate-login-";
+    if ((err = seal_ring_load(c->session.key_file, &a->ring)) != GW_OK)
+        return unable("the session keys cannot be read; make them with: repogate keygen session --out FILE", c->session.key_file, err);
+    gw->ring = a->ring;
+    if ((err = seal_mac(a->ring, 0, VIEW("repogate query digest"), VIEW_NONE, gw->query_key)) != GW_OK)
+        return unable("the session keys cannot be used", c->session.key_file, err);
+    if ((err = fixed_new(c->workspace.url, c->workspace.host, &a->driver, why, sizeof(why))) != GW_OK) {
+        log_printf(LOG_ERROR, "workspace.url: %s", why);
+        return EXIT_CONFIG;
+    }
+    gw->driver = a->driver;
+    if ((err = jobs_new(JOB_THREADS, JOB_QUEUE_MAX, &gw->jobs)) != GW_OK)
+        return unable("threads cannot be started", "job pool", err);
+    if ((err = store_open(c->session.path, &gw->store)) != GW_OK)
+        return unable("the session store cannot be opened", c->session.path, err);
+    if ((err = journal_open(c->audit.path, &gw->journal)) != GW_OK)
+        return unable("the audit log cannot be opened (another gateway may hold it)", c->audit.path, err);
+    if ((err = visibility_new(&gw->visibility)) != GW_OK)
+        return unable("no memory", "visibility", err);
+    struct sessions_spec spec = {
+        .store = gw->store,
+        .jobs = gw->jobs,
+        .ring = a->ring,
+        .idle_s = c->session.idle_s,
+        .absolute_s = c->session.absolute_s,
+        .codec = {decode_claims, ref_principal, unref_principal, (void *)(uintptr_t)c},
+    };
+    if ((err = sessions_new(&spec, &gw->sessions)) != GW_OK)
+        return unable("no memory", "sessions", err);
+    return 0;
+}
+
+/* ---- cores ---- */
+
+static int make_worker(struct app *a, const struct provider_spec *provider)
+{
+    const struct config *c = a->config;
+    bool is_first = a->n_workers == 0;
+    int fd = -1, admin_fd = -1;
+    enum gw_err err = listener_bind(c->server.listen_host, &a->port, &fd);
+    if (err != GW_OK)
+        return unable("server.listen cannot be bound", c->server.listen_host, err);
+    if (is_first && (err = listener_bind(c->server.admin_listen_host, &a->admin_port, &admin_fd)) != GW_OK)
+        return unable("server.admin_listen cannot be bound", c->server.admin_listen_host, err);
+    err = worker_init(&a->workers[a->n_workers++], &a->gateway, provider, fd, admin_fd);
+    return err == GW_OK ? 0 : unable("a worker cannot be started", "worker", err);
+}
+
+static int make_workers(struct app *a)
+{
+    const struct config *c = a->config;
+    struct provider_spec provider = {
+        .issuer = c->oidc.issuer,
+        .internal_url = c->oidc.internal_url,
+        .client_id = c->oidc.client_id,
+        .client_secret = c->oidc.client_secret,
+        .scopes = (const char *const *)c->oidc.scopes.items,
+        .n_scopes = c->oidc.scopes.n,
+        .algorithms = (const char *const *)c->oidc.algorithms.items,
+        .n_algorithms = c->oidc.algorithms.n,
+    };
+    if (asprintf(&a->redirect_uri, "%s/_repogate/callback", c->server.public_url) < 0)
+        return unable("no memory", "redirect_uri", GW_E_NOMEM);
+    provider.redirect_uri = a->redirect_uri;
+    a->port = c->server.listen_port;
+    a->admin_port = c->server.admin_listen_port;
+    int code = 0;
+    size_t n = c->server.threads < WORKERS_MAX ? c->server.threads : WORKERS_MAX;
+    while (code == 0 && a->n_workers < n)
+        code = make_worker(a, &provider);
+    return code;
+}
+
+static int start_workers(struct app *a)
+{
+    for (size_t i = 0; i < a->n_workers; i++) {
+        enum gw_err err = worker_start(&a->workers[i]);
+        if (err != GW_OK)
+            return unable("a worker's thread cannot be started", "worker", err);
+    }
+    enum gw_err err = session_sweep_start(a->gateway.sessions, a->workers[0].core.loop);
+    return err == GW_OK ? 0 : unable("no memory", "sweep", err);
+}
+
+static void report_start(const struct app *a)
+{
+    char public[80], admin[80];
+    snprintf(public, sizeof(public), "%s:%u", a->config->server.listen_host, a->port);
+    snprintf(admin, sizeof(admin), "%s:%u", a->config->server.admin_listen_host, a->admin_port);
+    log_event(LOG_INFO, "listening", LOG_KV("public", view_of(public)), LOG_KV("admin", view_of(admin)), LOG_KV("url", view_of(a->config->server.public_url)));
+}
+
+/* ---- running and stopping ---- */
+
+static void reload(struct app *a)
+{
+    enum gw_err err = journal_reopen(a->gateway.journal);
+    if (err != GW_OK)
+        log_printf(LOG_ERROR, "the audit log cannot be reopened (%s); the old file stays in use", gw_err_name(err));
+    app_policy_load(&a->gateway, a->workers, a->n_workers, false);
+}
+
+static void run_until_told(struct app *a, const sigset_t *signals)
+{
+    for (;;) {
+        int sig = 0;
+        if (sigwait(signals, &sig) != 0)
+            continue;
+        if (sig == SIGTERM || sig == SIGINT)
+            return;
+        if (sig == SIGHUP)
+            reload(a);
+    }
+}
+
+static void drain(struct app *a)
+{
+    atomic_store(&a->gateway.is_draining, true);
+    for (size_t i = 0; i < a->n_workers; i++)
+        worker_quiesce(&a->workers[i]);
+    for (int waited_ms = 0; waited_ms < DRAIN_MS; waited_ms += DRAIN_STEP_MS) {
+        size_t active = 0;
+        for (size_t i = 0; i < a->n_workers; i++)
+            active += worker_active(&a->workers[i]);
+        if (active == 0)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = DRAIN_STEP_MS * 1000000L}, NULL);
+    }
+}
+
+static void tear_down(struct app *a)
+{
+    struct gateway *gw = &a->gateway;
+    for (size_t i = 0; i < a->n_workers; i++)
+        worker_join(&a->workers[i]);
+    for (size_t i = 0; i < a->n_workers; i++)
+        worker_end_waits(&a->workers[i]);
+    if (gw->jobs != NULL)
+        jobs_stop(gw->jobs);
+    for (size_t i = 0; i < a->n_workers; i++)
+        worker_run_rest(&a->workers[i]);
+    if (gw->sessions != NULL)
+        sessions_free(gw->sessions);
+    for (size_t i = 0; i < a->n_workers; i++)
+        worker_deinit(&a->workers[i]);
+    visibility_free(gw->visibility);
+    journal_close(gw->journal);
+    store_close(gw->store);
+    jobs_free(gw->jobs);
+    driver_free(a->driver);
+    seal_ring_free(a->ring);
+    config_free(a->config);
+    free(a->redirect_uri);
+}
+
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGHUP);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write(), not our end */
+}
+
+int app_serve(const char *config_path)
+{
+    sigset_t signals;
+    GW_CLEANUP(gw_freep) struct app *a = calloc(1, sizeof(*a));
+    if (a == NULL)
+        return unable("no memory", "start", GW_E_NOMEM);
+    enum gw_err err = config_load(config_path, print_finding, NULL, &a->config);
+    if (err != GW_OK)
+        return err == GW_E_INVALID ? EXIT_CONFIG : EXIT_UNABLE;
+    block_signals(&signals);
+    int code = make_shared(a);
+    if (code == 0)
+        code = make_workers(a);
+    if (code == 0)
+        app_policy_load(&a->gateway, a->workers, a->n_workers, true);
+    if (code == 0)
+        code = start_workers(a);
+    if (code == 0) {
+        report_start(a);
+        run_until_told(a, &signals);
+        log_printf(LOG_INFO, "stopping: requests under way are finished first");
+        drain(a);
+    }
+    tear_down(a);
+    return code;
+}

@@ -1,0 +1,72 @@
+/* A proxy asks whether a request may pass: identify, decide, record, and answer yes or no. Never a body, never a redirect, and the
+ * request's own body is never waited for. */
+#include "handlers/handlers.h"
+#include "handlers/reply.h"
+#include "util/meter.h"
+#include "util/secret.h"
+
+static void end(struct exchange *x)
+{
+    if (x->state != NULL)
+        gate_end(x->state);
+}
+
+/* Where the proxy is to send the request, in the topology in which the proxy routes. */
+static void put_upstream(struct gate *g)
+{
+    struct driver_route route;
+    struct driver_ask ask = {&g->repo, g->identify.who};
+    if (!g->has_repo)
+        return;
+    if (driver_route(g->x->core->gateway->driver, &ask, &g->x->arena, &route) != GW_OK) {
+        g->x->response.failed = true;
+        return;
+    }
+    struct view parts[] = {VIEW("http://"), route.address, route.base_path};
+    response_put(&g->x->response, "X-Repogate-Upstream", arena_join(&g->x->arena, parts, 3));
+    response_put(&g->x->response, "X-Repogate-Upstream-Host", route.host);
+}
+
+static void answer(struct gate *g)
+{
+    struct response *r = &g->x->response;
+    if (g->outcome != OUTCOME_ALLOWED) {
+        reply_outcome(g);
+        return;
+    }
+    r->status = 200;
+    response_put(r, "Cache-Control", VIEW("no-store"));
+    for (size_t i = 0; i < g->attribution.n; i++)
+        response_add(r, g->attribution.items[i].name, g->attribution.items[i].value);
+    put_upstream(g);
+    exchange_reply(g->x);
+}
+
+/* Where untrusted neighbours share the trusted address range, the proxy must also know a secret. */
+static bool knows_secret(const struct exchange *x)
+{
+    const char *secret = x->core->gateway->config->server.proxy_secret;
+    return secret == NULL || secret_eq(view_of(secret), header_value(&x->request, HEADER_PROXY_SECRET));
+}
+
+static void ask(struct exchange *x, enum dialect dialect)
+{
+    if (x->request.has_body)
+        meter_inc(METER_AUTH_BODY_ANNOUNCED);
+    if (!knows_secret(x))
+        x->request.peer_is_trusted = false;
+    x->on_done = end;
+    x->state = gate_begin(x, dialect, answer, NULL);
+    if (x->state == NULL)
+        reply_defect(x);
+}
+
+void handle_auth_nginx(struct exchange *x)
+{
+    ask(x, DIALECT_NGINX);
+}
+
+void handle_auth_outpost_nginx(struct exchange *x)
+{
+    ask(x, DIALECT_OUTPOST_NGINX);
+}

@@ -1,0 +1,49 @@
+/* core: what one core has, and what all cores share; the handlers' world.
+ *
+ * Owns: nothing; app makes and frees everything. Threads: a core belongs to its loop; what `gateway` points to is either
+ * immutable or locks by itself. */
+#pragma once
+
+#include "audit/journal.h"
+#include "config/config.h"
+#include "forge/visibility.h"
+#include "http/exchange.h"
+#include "identity/provider.h"
+#include "net/fetch.h"
+#include "policy/engine.h"
+#include "proxy/relay.h"
+#include "proxy/tunnel.h"
+#include "store/session.h"
+#include "util/seal.h"
+#include "workspace/driver.h"
+
+#include <stdatomic.h>
+
+enum { CORE_RECORD_MAX = JOURNAL_LINE_MAX, CORE_QUERY_KEY_BYTES = 32 };
+
+struct gateway {
+    const struct config *config;
+    struct jobs *jobs;
+    struct store *store;
+    struct sessions *sessions;
+    const struct seal_ring *ring;
+    struct journal *journal;
+    struct visibility *visibility;
+    const struct driver *driver;
+    uint8_t query_key[CORE_QUERY_KEY_BYTES]; /* for the digests of query strings in the log */
+    const char *cookie_name;                 /* __Host-repogate, or repogate over http */
+    const char *login_cookie_prefix;         /* one cookie per login attempt */
+    atomic_bool is_draining;
+    atomic_bool has_policy;
+};
+
+struct core {
+    struct gateway *gateway;
+    struct loop *loop;
+    struct fetcher *fetcher;
+    struct provider *provider;
+    struct relay_pool *relays;
+    struct tunnel_pool *tunnels;
+    struct engine *engine; /* NULL = no policy: everything is denied with no_policy */
+    struct buf record;     /* the audit line being built */
+};

@@ -1,0 +1,22 @@
+/* handlers: one function per thing a client can ask; each answers its exchange exactly once, at once or later.
+ *
+ * The story of a request is told in auth.c and forward.c. Threads: the exchange's loop. */
+#pragma once
+
+#include "http/exchange.h"
+
+void handle_auth_nginx(struct exchange *x);         /* auth.c: may this request pass? (NGINX, HAProxy) */
+void handle_auth_outpost_nginx(struct exchange *x); /* the same, asked as Authentik's outpost is asked */
+void handle_forward(struct exchange *x);            /* forward.c: decide, then route to the workspace */
+void handle_nothing(struct exchange *x);            /* router.c: 404 */
+void handle_login(struct exchange *x);              /* login.c: 302 to Authentik */
+void handle_callback(struct exchange *x);           /* callback.c: the browser comes back with a code */
+void handle_logout(struct exchange *x);             /* logout.c: page, and the end of the session */
+void handle_whoami(struct exchange *x);             /* whoami.c: JSON about the person */
+void handle_portal(struct exchange *x);             /* portal.c: open a repository */
+void handle_open(struct exchange *x);               /* portal.c: where its form leads */
+void handle_style(struct exchange *x);              /* health.c and below: what needs no person */
+void handle_health(struct exchange *x);
+void handle_ping(struct exchange *x);
+void handle_ready(struct exchange *x);
+void handle_metrics(struct exchange *x);

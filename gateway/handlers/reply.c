@@ -1,0 +1,319 @@
+#include "handlers/reply.h"
+
+#include "http/cookie.h"
+
+/* ---- pieces ---- */
+
+static struct view keep(struct exchange *x, const struct buf *b)
+{
+    struct view copy = buf_ok(b) ? arena_copy(&x->arena, buf_view(b)) : VIEW_NONE;
+    if (copy.p == NULL)
+        x->response.failed = true;
+    return copy;
+}
+
+/* Never cached: answers depend on who is asking. */
+static void put_common(struct exchange *x)
+{
+    response_put(&x->response, "Cache-Control", VIEW("no-store"));
+    response_put(&x->response, "X-Content-Type-Options", VIEW("nosniff"));
+}
+
+void reply_text(struct exchange *x, int status, struct view text)
+{
+    x->response.status = status;
+    put_common(x);
+    response_put(&x->response, "Content-Type", VIEW("text/plain; charset=utf-8"));
+    x->response.body = text;
+    exchange_reply(x);
+}
+
+void reply_json(struct exchange *x, int status, struct view media_type, struct buf *out)
+{
+    x->response.status = status;
+    put_common(x);
+    response_put(&x->response, "Content-Type", media_type);
+    x->response.body = keep(x, out);
+    buf_deinit(out);
+    exchange_reply(x);
+}
+
+/* Chromium applies form-action to redirects after a form too, so the provider must be named: logging out there is one. */
+static struct view security_policy(struct exchange *x)
+{
+    struct uri issuer;
+    struct view parts[] = {VIEW("default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "),
+                           VIEW_NONE, VIEW("://"), VIEW_NONE};
+    if (uri_parse(view_of(x->core->gateway->config->oidc.issuer), &issuer) != GW_OK)
+        return VIEW("default-src 'none'");
+    parts[1] = issuer.scheme;
+    parts[3] = issuer.authority;
+    return arena_join(&x->arena, parts, 4);
+}
+
+void reply_html(struct exchange *x, int status, struct buf *out)
+{
+    x->response.status = status;
+    put_common(x);
+    response_put(&x->response, "Content-Type", VIEW("text/html; charset=utf-8"));
+    response_put(&x->response, "Content-Security-Policy", security_policy(x));
+    response_put(&x->response, "Referrer-Policy", VIEW("no-referrer"));
+    response_put(&x->response, "X-Frame-Options", VIEW("DENY"));
+    x->response.body = keep(x, out);
+    buf_deinit(out);
+    exchange_reply(x);
+}
+
+void reply_redirect(struct exchange *x, int status, struct view location)
+{
+    x->response.status = status;
+    put_common(x);
+    response_put(&x->response, "Location", location);
+    if (location.p == NULL)
+        x->response.failed = true;
+    exchange_reply(x);
+}
+
+void reply_set_cookie(struct exchange *x, struct view name, struct view value, int64_t max_age_s)
+{
+    struct buf out = BUF(REQUEST_COOKIE_MAX_BYTES);
+    struct cookie_spec spec = {.name = name, .value = value, .max_age_s = max_age_s, .secure = x->core->gateway->config->server.is_https};
+    cookie_format(&out, &spec);
+    response_put(&x->response, "Set-Cookie", keep(x, &out));
+    buf_deinit(&out);
+}
+
+struct page_frame reply_frame(const struct exchange *x, const struct principal *who)
+{
+    return (struct page_frame){
+        .contact = view_of(x->core->gateway->config->server.contact),
+        .username = who == NULL ? VIEW_NONE : principal_username(who),
+    };
+}
+
+/* ---- problems ---- */
+
+static void put_problem_json(struct buf *out, const struct reply_problem *p)
+{
+    buf_puts(out, "{\"type\":\"about:blank\",\"title\":");
+    buf_put_json(out, view_of(p->title));
+    buf_puts(out, ",\"status\":");
+    buf_put_u64(out, (uint64_t)p->status);
+    buf_puts(out, ",\"detail\":");
+    buf_put_json(out, view_of(p->text));
+    buf_puts(out, ",\"reason\":");
+    buf_put_json(out, view_of(p->reason));
+    if (p->decision_id.n > 0) {
+        buf_puts(out, ",\"decision_id\":");
+        buf_put_json(out, p->decision_id);
+    }
+    buf_puts(out, "}\n");
+}
+
+static void problem_for(struct exchange *x, const struct reply_problem *p, const struct principal *who)
+{
+    struct buf out = BUF(PAGE_MAX_BYTES);
+    if (!request_wants_html(&x->request)) {
+        put_problem_json(&out, p);
+        reply_json(x, p->status, VIEW("application/problem+json"), &out);
+        return;
+    }
+    struct page_frame frame = reply_frame(x, who);
+    struct page_problem page = {p->status, view_of(p->title), view_of(p->text), view_of(p->reason), p->decision_id, view_of(p->retry_href)};
+    page_put_problem(&out, &frame, &page);
+    reply_html(x, p->status, &out);
+}
+
+void reply_problem(struct exchange *x, const struct reply_problem *p)
+{
+    problem_for(x, p, NULL);
+}
+
+void reply_defect(struct exchange *x)
+{
+    reply_problem(x, &(struct reply_problem){
+                         .status = 500,
+                         .reason = "error",
+                         .title = "Something went wrong",
+                         .text = "The gateway could not finish this request. Nothing was changed; try again.",
+                     });
+}
+
+/* ---- outcomes ---- */
+
+static bool is_auth_endpoint(enum dialect d)
+{
+    switch (d) {
+    case DIALECT_NGINX:
+    case DIALECT_OUTPOST_NGINX:
+        return true;
+    case DIALECT_OWN:
+        break;
+    }
+    return false;
+}
+
+/* NGINX reads a 2xx as allow, 401 and 403 as deny, and anything else as its own failure. */
+static int auth_status(enum outcome o)
+{
+    switch (o) {
+    case OUTCOME_ALLOWED:
+        return 200;
+    case OUTCOME_LOGIN:
+        return 401;
+    case OUTCOME_DENIED:
+    case OUTCOME_MALFORMED:
+    case OUTCOME_UNAVAILABLE:
+        return 403;
+    case OUTCOME_DEFECT:
+        break;
+    }
+    return 500;
+}
+
+static int own_status(enum outcome o)
+{
+    switch (o) {
+    case OUTCOME_ALLOWED:
+        return 200;
+    case OUTCOME_LOGIN:
+        return 401;
+    case OUTCOME_DENIED:
+        return 403;
+    case OUTCOME_MALFORMED:
+        return 400;
+    case OUTCOME_UNAVAILABLE:
+        return 503;
+    case OUTCOME_DEFECT:
+        break;
+    }
+    return 500;
+}
+
+static void put_challenge(struct gate *g)
+{
+    bool has_token = header_value(&g->x->request, HEADER_AUTHORIZATION).n > 0;
+    response_put(&g->x->response, "WWW-Authenticate", has_token ? VIEW("Bearer realm=\"repogate\", error=\"invalid_token\"") : VIEW("Bearer realm=\"repogate\""));
+}
+
+static void reply_auth(struct gate *g)
+{
+    struct response *r = &g->x->response;
+    r->status = auth_status(g->outcome);
+    if (g->outcome == OUTCOME_LOGIN)
+        put_challenge(g);
+    response_put(r, "Cache-Control", VIEW("no-store"));
+    response_put(r, "X-Repogate-Reason", view_of(g->reason));
+    response_put(r, "X-Repogate-Decision-Id", view_of(g->id));
+    exchange_reply(g->x);
+}
+
+static void redirect_to_login(struct gate *g)
+{
+    struct buf out = BUF(4 * URI_MAX);
+    const struct config *c = g->x->core->gateway->config;
+    buf_put(&out, view_of(c->server.public_url));
+    buf_puts(&out, "/_repogate/login?rd=");
+    buf_put_percent(&out, g->x->request.target);
+    reply_redirect(g->x, 302, keep(g->x, &out));
+    buf_deinit(&out);
+}
+
+static void reply_denied_page(struct gate *g, struct view message)
+{
+    struct buf out = BUF(PAGE_MAX_BYTES);
+    struct page_frame frame = reply_frame(g->x, g->identify.who);
+    struct page_denied page = {
+        .what = g->has_repo ? view_of(g->repo.full) : g->original.uri.path,
+        .reason = view_of(g->reason),
+        .message = message,
+        .decision_id = view_of(g->id),
+    };
+    page_put_denied(&out, &frame, &page);
+    reply_html(g->x, 403, &out);
+}
+
+static const char *unavailable_text(const char *reason)
+{
+    static const struct {
+        const char *reason, *text;
+    } table[] = {
+        {"no_policy", "No access policy is in force, so nothing is allowed. The operators have been told."},
+        {"audit_unavailable", "The audit log cannot be written, and nothing is allowed without a record of it. Try again in a moment."},
+        {"store_unavailable", "Sessions cannot be read at the moment. Try again in a moment."},
+        {"identity_too_large", "Your groups do not fit into a request. Ask the operators to limit which groups are sent."},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        if (strcmp(table[i].reason, reason) == 0)
+            return table[i].text;
+    return "The gateway cannot decide at the moment. Try again in a moment.";
+}
+
+static void reply_own(struct gate *g)
+{
+    struct exchange *x = g->x;
+    const char *message = g->decision.message != NULL ? g->decision.message : g->decision.hint;
+    struct reply_problem p = {.status = own_status(g->outcome), .reason = g->reason, .decision_id = view_of(g->id)};
+    switch (g->outcome) {
+    case OUTCOME_LOGIN:
+        if (request_is_navigation(&x->request) && header_value(&x->request, HEADER_AUTHORIZATION).n == 0) {
+            redirect_to_login(g);
+            return;
+        }
+        put_challenge(g);
+        p.title = "Login required";
+        p.text = "Log in with a browser, or send a valid bearer token.";
+        break;
+    case OUTCOME_DENIED:
+        if (request_wants_html(&x->request)) {
+            reply_denied_page(g, view_of(message));
+            return;
+        }
+        p.title = "Access denied";
+        p.text = message != NULL ? message : "The policy does not allow this.";
+        break;
+    case OUTCOME_MALFORMED:
+        p.title = "Address not understood";
+        p.text = "This address can be read in more than one way, so it is refused. Open the repository by its plain address.";
+        break;
+    case OUTCOME_UNAVAILABLE:
+        response_put(&x->response, "Retry-After", VIEW("5"));
+        p.title = "Not available at the moment";
+        p.text = unavailable_text(g->reason);
+        break;
+    case OUTCOME_ALLOWED:
+    case OUTCOME_DEFECT:
+        reply_defect(x);
+        return;
+    }
+    problem_for(x, &p, g->identify.who);
+}
+
+void reply_outcome(struct gate *g)
+{
+    if (is_auth_endpoint(g->dialect))
+        reply_auth(g);
+    else
+        reply_own(g);
+}
+
+/* ---- requests that were refused unread ---- */
+
+void reply_fault(struct exchange *x, enum request_fault fault)
+{
+    const char *text = request_fault_text(fault);
+    bool is_auth = view_starts(x->request.target, VIEW("/_repogate/auth/")) || view_starts(x->request.target, VIEW("/outpost.goauthentik.io/auth/"));
+    gate_record_refused(x, "malformed_request", text);
+    if (is_auth) {
+        x->response.status = auth_status(OUTCOME_MALFORMED);
+        response_put(&x->response, "X-Repogate-Reason", VIEW("malformed_request"));
+        exchange_reply(x);
+        return;
+    }
+    reply_problem(x, &(struct reply_problem){
+                         .status = fault == REQUEST_TOO_LARGE ? 431 : 400,
+                         .reason = "malformed_request",
+                         .title = "Request refused",
+                         .text = text,
+                     });
+}

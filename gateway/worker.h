@@ -1,0 +1,30 @@
+/* worker: one core at work: its loop, what belongs to that loop, and the thread that turns it.
+ *
+ * Threads: made and freed by main; between worker_start() and worker_join() everything in it belongs to its own thread. */
+#pragma once
+
+#include "handlers/core.h"
+#include "server/listener.h"
+
+#include <pthread.h>
+
+struct worker {
+    struct core core;
+    struct listener *listeners[2]; /* public; admin on the first worker only */
+    pthread_t thread;
+    bool is_running;
+};
+
+/* Provider, pools and listeners of one core. fd, admin_fd: listening sockets, owned from now on; admin_fd < 0: none. */
+enum gw_err worker_init(struct worker *w, struct gateway *gw, const struct provider_spec *provider, int fd, int admin_fd) GW_MUST_CHECK;
+enum gw_err worker_start(struct worker *w) GW_MUST_CHECK;
+/* The engine that the worker uses from its next request on; the one before is freed. Owned by the worker. */
+enum gw_err worker_set_engine(struct worker *w, struct engine *e) GW_MUST_CHECK;
+void worker_quiesce(struct worker *w); /* accepts no more */
+size_t worker_active(const struct worker *w);
+void worker_join(struct worker *w); /* stops the loop */
+/* After worker_join(): ends what waits for the provider, so that its requests are answered. */
+void worker_end_waits(struct worker *w);
+/* After the job pool was stopped: hands out its last answers. */
+void worker_run_rest(struct worker *w);
+void worker_deinit(struct worker *w);
