@@ -1,0 +1,199 @@
+// Everything that a login needs, on free ports of 127.0.0.1 and in one directory: provider, forge, workspace, gateway, NGINX.
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startProvider } from '../../authentik/dev/provider.mjs';
+import { Browser, request } from './browser.mjs';
+import { startForge } from './forge.mjs';
+import { startNginx } from './nginx.mjs';
+import { freePort, run, startChild, waitFor } from './processes.mjs';
+import { startWorkspace } from './workspace.mjs';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const PROGRAMS = { release: 'build/repogate', asan: 'build/asan/repogate', tsan: 'build/tsan/repogate' };
+export const POLICIES = join(ROOT, 'policies');
+
+// Flow style is JSON, and JSON is YAML; sections and keys get lines of their own, so that messages can name them.
+function toYaml(config) {
+  const lines = [];
+  for (const [section, keys] of Object.entries(config)) {
+    lines.push(`${section}:`);
+    for (const [key, value] of Object.entries(keys)) if (value !== null) lines.push(`  ${key}: ${JSON.stringify(value)}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function merge(base, extra) {
+  const merged = { ...base };
+  for (const [section, keys] of Object.entries(extra)) merged[section] = { ...base[section], ...keys };
+  return merged;
+}
+
+async function writePolicies(dir, policies) {
+  if (typeof policies === 'string') return policies;
+  await mkdir(dir, { recursive: true });
+  for (const [name, text] of Object.entries(policies)) await writeFile(join(dir, name), text);
+  return dir;
+}
+
+class Gateway {
+  constructor({ program, config, env, log }) {
+    Object.assign(this, { program, config, env, log });
+  }
+
+  async start() {
+    let ready;
+    this.child = startChild(this.program, ['serve', '--config', this.config], {
+      env: { ...process.env, ...this.env },
+      cwd: ROOT,
+      log: this.log,
+      onLine: (line) => {
+        if (/\blistening\b/.test(line)) ready = line;
+      },
+    });
+    let how;
+    this.child.exited.then((value) => { how = value; });
+    await waitFor('the gateway', () => {
+      if (how) throw new Error(`the gateway did not start (${how.error?.message ?? how.code ?? how.signal}):\n${this.child.output()}`);
+      return ready;
+    }, { timeoutMs: 20000 });
+    const field = (name) => new RegExp(`\\b${name}="?([^\\s"]+)`).exec(ready)?.[1];
+    this.url = `http://${field('public')}`;
+    this.adminUrl = `http://${field('admin')}`;
+    this.pid = this.child.pid;
+  }
+
+  output() {
+    return this.child.output();
+  }
+
+  reload() {
+    this.child.kill('SIGHUP');
+  }
+
+  kill(signal) {
+    this.child.kill(signal);
+  }
+
+  /* Returns { code, signal }; a sanitizer's complaint shows as a code that is not 0. */
+  stop() {
+    return this.child.stop('SIGTERM', 15000);
+  }
+}
+
+class Stand {
+  browser() {
+    return new Browser(this.url);
+  }
+
+  /* One request through NGINX, nothing added. */
+  request(path, options = {}) {
+    return request(this.url, { path, ...options });
+  }
+
+  /* The lines of the audit log, parsed. */
+  async auditLines() {
+    const text = await readFile(this.auditFile, 'utf8').catch(() => '');
+    return text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+  }
+
+  /* Waits for audit lines that pass `test` and returns them. */
+  auditUntil(test, count = 1) {
+    return waitFor(`${count} audit line(s)`, async () => {
+      const lines = (await this.auditLines()).filter(test);
+      return lines.length >= count && lines;
+    }, { timeoutMs: 5000 });
+  }
+
+  /* A token for a program: the client_credentials grant with the user's app password. */
+  async bearer(username, { password = `${username}-app-password`, scope = 'openid profile email entitlements repogate' } = {}) {
+    const answer = await request(`${this.provider.url}/application/o/token/`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_id: this.provider.clientId,
+        client_secret: this.provider.clientSecret,
+        username,
+        password,
+        scope,
+      }).toString(),
+    });
+    if (answer.status !== 200) throw new Error(`no token for ${username}: ${answer.text}`);
+    return answer.json().access_token;
+  }
+
+  async close() {
+    const { code, signal } = (await this.gateway?.stop()) ?? { code: 0 };
+    await Promise.all([this.nginx, this.provider, this.forge, this.workspace].map((one) => one?.close()));
+    const output = this.gateway?.child?.output();
+    if (this.isOwnDir) await rm(this.dir, { recursive: true, force: true });
+    if (code !== 0) throw new Error(`the gateway ended with ${code ?? signal}:\n${output}`);
+  }
+}
+
+/* variant: release, asan, tsan. topology: auth-request or gateway. policies: a directory, or { "file.lua": text }.
+ * config: sections and keys over the default ones, null removes a key. host: the name that browsers use. */
+export async function startStand({
+  variant = 'release',
+  topology = 'auth-request',
+  policies = POLICIES,
+  config = {},
+  env = {},
+  host = '127.0.0.1',
+  port,
+  dir,
+  provider: providerOptions = {},
+} = {}) {
+  const program = join(ROOT, PROGRAMS[variant]);
+  if (!existsSync(program)) throw new Error(`${PROGRAMS[variant]} is not built`);
+  const stand = new Stand();
+  stand.isOwnDir = dir === undefined;
+  stand.dir = dir ?? (await mkdtemp(join(tmpdir(), 'repogate-')));
+  const at = (name) => join(stand.dir, name);
+  try {
+    const nginxPort = port ?? (await freePort());
+    stand.url = `http://${host}:${nginxPort}`;
+    stand.topology = topology;
+    stand.auditFile = at('audit.jsonl');
+    stand.configFile = at('repogate.yaml');
+    [stand.provider, stand.forge, stand.workspace] = await Promise.all([
+      startProvider({
+        redirectUris: [`${stand.url}/_repogate/callback`, `${stand.url}/outpost.goauthentik.io/callback`],
+        logoutRedirectUris: [`${stand.url}/`, `${stand.url}/_repogate/logout`],
+        ...providerOptions,
+      }),
+      startForge(),
+      startWorkspace(),
+    ]);
+    stand.policyDir = await writePolicies(at('policies'), policies);
+    await writeFile(at('client-secret'), `${stand.provider.clientSecret}\n`, { mode: 0o600 });
+    await run(program, ['keygen', 'session', '--out', at('session.key')]);
+    await writeFile(stand.configFile, toYaml(merge({
+      server: {
+        listen: '127.0.0.1:0',
+        admin_listen: '127.0.0.1:0',
+        public_url: stand.url,
+        trusted_proxies: ['127.0.0.1/32'],
+        dialects: ['nginx'],
+        threads: 2,
+      },
+      oidc: { issuer: stand.provider.issuer, client_id: stand.provider.clientId, client_secret_file: at('client-secret') },
+      session: { path: at('sessions.db'), key_file: at('session.key') },
+      policy: { dir: stand.policyDir, state_dir: at('policy-state') },
+      audit: { path: stand.auditFile, mode: 'written' },
+      forges: { github: { kind: 'github', url: stand.forge.url } },
+      workspace: { driver: 'static', url: stand.workspace.url, mode: 'path', single_trust: true },
+    }, config)), { mode: 0o600 });
+    stand.gateway = new Gateway({ program, config: stand.configFile, env, log: at('gateway.log') });
+    await stand.gateway.start();
+    stand.adminUrl = stand.gateway.adminUrl;
+    stand.nginx = await startNginx({ dir: at('nginx'), port: nginxPort, gatewayPort: new URL(stand.gateway.url).port, topology });
+    return stand;
+  } catch (error) {
+    await stand.close().catch(() => {});
+    throw error;
+  }
+}

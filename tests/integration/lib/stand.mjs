@@ -1,0 +1,31 @@
+// The stand that demo and tests share, with what only tests want: every topology, and the builds that are there.
+import { after, before, describe } from 'node:test';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { TOPOLOGIES } from '../../../scripts/lib/nginx.mjs';
+import { startStand } from '../../../scripts/lib/stand.mjs';
+
+export { startStand, POLICIES } from '../../../scripts/lib/stand.mjs';
+export { Browser, formsOf, request } from '../../../scripts/lib/browser.mjs';
+export { waitFor } from '../../../scripts/lib/processes.mjs';
+export { sendRaw, statusesOf } from './raw.mjs';
+
+/* The sanitizer's build if it is there, since it sees more; REPOGATE_VARIANT=release|asan|tsan chooses. */
+export function variant() {
+  if (process.env.REPOGATE_VARIANT) return process.env.REPOGATE_VARIANT;
+  return existsSync(fileURLToPath(new URL('../../../build/asan/repogate', import.meta.url))) ? 'asan' : 'release';
+}
+
+/* describe() with a stand around it: `body` gets a function that returns the stand once the tests run. */
+export function describeStand(name, options, body) {
+  describe(name, () => {
+    let stand;
+    before(async () => { stand = await startStand({ variant: variant(), ...options }); });
+    after(() => stand?.close());
+    body(() => stand);
+  });
+}
+
+export function describeTopologies(name, options, body) {
+  for (const topology of TOPOLOGIES) describeStand(`${name} (${topology})`, { ...options, topology }, body);
+}
