@@ -108,7 +108,8 @@ static int put_old_keys(const char *path, struct buf *text)
         return CLI_USAGE;
     }
     if (err == GW_OK && seal_ring_count(ring) >= SEAL_KEYS_MAX) {
-        fprintf(stderr, "repogate keygen: %s holds %d keys, the most there may be: take its last line out first\n", path, SEAL_KEYS_MAX);
+        fprintf(stderr, "repogate keygen: %s holds %d keys, the most there may be: take its last line out first\n", path,
+                SEAL_KEYS_MAX);
         return CLI_USAGE;
     }
     if (err == GW_OK)
