@@ -348,7 +348,8 @@ static enum gw_err take_environment(struct reader *rd, char *const *environment)
         else if (k == NULL)
             refuse_env_name(rd, source);
         else if (value.n > CONFSCAN_TEXT_MAX)
-            confreport_error(rd->report, (struct confplace){source, 0, 0}, k->name, "too long: expected at most %d bytes", CONFSCAN_TEXT_MAX);
+            confreport_error(rd->report, (struct confplace){source, 0, 0}, k->name, "too long: expected at most %d bytes",
+                             CONFSCAN_TEXT_MAX);
         else
             err = set_from_text(rd, k, value, (struct confplace){source, 0, 0});
     }

@@ -159,7 +159,8 @@ static bool is_loopback(const struct uri *uri)
 static void warn_plain_http(struct builder *b, enum confkey_id id, const struct uri *uri, const char *what)
 {
     if (view_eq(uri->scheme, VIEW("http")) && !is_loopback(uri))
-        confreport_warn(b->report, value_of(b, id)->self.at, confkeys[id].name, "http, not https: %s cross the network in the clear", what);
+        confreport_warn(b->report, value_of(b, id)->self.at, confkeys[id].name,
+                        "http, not https: %s cross the network in the clear", what);
 }
 
 static void build_public_url(struct builder *b)
@@ -343,7 +344,8 @@ static void build_audit(struct builder *b)
 }
 
 GW_PRINTF(5, 6)
-static void refuse_forge(struct builder *b, const struct confforge *f, const char *field, const struct conftext *at, const char *fmt, ...)
+static void refuse_forge(struct builder *b, const struct confforge *f, const char *field, const struct conftext *at,
+                         const char *fmt, ...)
 {
     char key[CONFREPORT_KEY_MAX], text[CONFREPORT_TEXT_MAX];
     va_list args;
@@ -432,7 +434,8 @@ static void build_workspace(struct builder *b)
     c->workspace.mode = CONFIG_MODE_PATH; /* the one word accepted */
     if (value_of(b, CONFKEY_WORKSPACE_MODE)->is_usable && !c->workspace.single_trust)
         refuse(b, CONFKEY_WORKSPACE_MODE, NULL,
-               "path without workspace.single_trust: true: in path mode all workspaces share one origin, so pages of one can act in another");
+               "path without workspace.single_trust: true: in path mode all workspaces share one origin, so pages of one can "
+               "act in another");
 }
 
 static enum gw_err build(struct owned *o, struct view text, char *const *environment, struct confreport *report)
@@ -522,7 +525,8 @@ static char *load_secret(const struct owned *o, struct confreport *r, enum confk
                       : err == GW_E_LIMIT          ? "too large"
                       : err == GW_E_NOMEM          ? "no memory"
                                                    : "empty, or holds a NUL byte";
-    confreport_error(r, o->doc.values[id].self.at, confkeys[id].name, "%s: %s: expected a readable file with the secret", path, why);
+    confreport_error(r, o->doc.values[id].self.at, confkeys[id].name, "%s: %s: expected a readable file with the secret", path,
+                     why);
     return NULL;
 }
 

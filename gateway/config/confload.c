@@ -140,7 +140,8 @@ enum gw_err confload_read(struct view text, const struct confscan *scan, struct 
         return GW_E_NOMEM;
     enum gw_err err = GW_E_INVALID;
     if (cerr != CYAML_OK || data == NULL)
-        confreport_error(report, (struct confplace){report->file, 0, 0}, "", "cannot be read: %s (%s)", cyaml_strerror(cerr), log.first);
+        confreport_error(report, (struct confplace){report->file, 0, 0}, "", "cannot be read: %s (%s)", cyaml_strerror(cerr),
+                         log.first);
     else if (!agrees(scan, data))
         confreport_error(report, (struct confplace){report->file, 0, 0}, "", "cannot be read: its two readings differ");
     else

@@ -87,7 +87,8 @@ static void report_parser(struct scanner *sc)
         at = (struct confplace){sc->report->file, line_at(sc->text, p->problem_offset), 0};
         confreport_error(sc->report, at, "", "not UTF-8 text: %s", problem);
     } else if (p->context != NULL && p->context_mark.line + 1 != (size_t)at.line) {
-        confreport_error(sc->report, at, "", "not YAML: %s (%s that begins on line %zu)", problem, p->context, p->context_mark.line + 1);
+        confreport_error(sc->report, at, "", "not YAML: %s (%s that begins on line %zu)", problem, p->context,
+                         p->context_mark.line + 1);
     } else {
         confreport_error(sc->report, at, "", "not YAML: %s%s", problem, hint_at(sc->text, problem, at.line));
     }
@@ -334,7 +335,8 @@ enum gw_err confscan_read(struct view text, struct confreport *report, struct co
     if (yaml_parser_initialize(&sc.parser) != 1)
         return GW_E_NOMEM;
     yaml_parser_set_encoding(&sc.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&sc.parser, (const unsigned char *)(text.n == 0 ? "" : text.p), text.n); /* NULL is asserted against */
+    /* libyaml asserts that there is a pointer. */
+    yaml_parser_set_input_string(&sc.parser, (const unsigned char *)(text.n == 0 ? "" : text.p), text.n);
     read_documents(&sc);
     yaml_parser_delete(&sc.parser);
     if (report->n_errors == n_before && (scan.n == 0 || scan.nodes[0].kind != CONFNODE_MAP))
