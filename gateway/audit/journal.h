@@ -4,8 +4,10 @@
  * being killed. Anything else is GW_E_IO, and the caller must not allow: no line, no allow.
  * Shape: the caller gives one JSON object without its closing brace; the journal adds ,"boot":…,"seq":…,"prev":"…"} and the line break. prev is
  * the SHA-256 of the line before (without its line break), all zeroes at the start of a boot.
- * A write cut short by a full disk is taken back, so that the log never holds half a line; the sequence number is used again.
- * Owns: the descriptor. Threads: any; one short lock orders the chain. */
+ * A write cut short by a full disk is taken back, so that the log never holds half a line; the sequence number is used again. A pipe
+ * takes nothing back: there the rest of the line is written before the next one, and that one record is in the log though refused.
+ * Owns: the descriptor. Threads: any; one short lock orders the chain.
+ * The process must ignore SIGPIPE, and SIGXFSZ where file sizes are limited. */
 #pragma once
 
 #include "util/buf.h"
@@ -14,7 +16,8 @@ enum { JOURNAL_LINE_MAX = 16 * 1024, JOURNAL_TAIL_MAX = 256 };
 
 struct journal;
 
-/* path: created with mode 0640; "-" is standard output (made non-blocking). */
+/* path: created with mode 0640; "-" is standard output (made non-blocking). GW_E_IO: errno says why, EWOULDBLOCK if another process holds the
+ * log, EINVAL if it is no plain file. A file whose last line was cut off (the machine stopped) keeps it and gets a line break. */
 enum gw_err journal_open(const char *path, struct journal **ret_journal) GW_MUST_CHECK;
 void journal_close(struct journal *j);
 /* After logrotate: opens the path anew; keeps the old descriptor if that fails. */
