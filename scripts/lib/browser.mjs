@@ -115,14 +115,15 @@ function attributesOf(tag) {
   return found;
 }
 
-/* The forms of a page: { action, method, fields }. */
+/* The forms of a page: { action, method, fields }; fields as a browser would send them if nothing were touched. */
 export function formsOf(page) {
   return [...page.text.matchAll(/<form\b([^>]*)>(.*?)<\/form>/gis)].map(([, head, inner]) => {
     const { action = '', method = 'get' } = attributesOf(head);
     const fields = {};
-    for (const [, tag] of inner.matchAll(/<(?:input|button)\b([^>]*)>/gis)) {
-      const { name, value = '' } = attributesOf(tag);
-      if (name) fields[name] = value;
+    for (const [, tag] of inner.matchAll(/<input\b([^>]*)>/gis)) {
+      const { name, value, type, checked } = attributesOf(tag);
+      const isTick = type === 'checkbox' || type === 'radio';
+      if (name && (!isTick || checked !== undefined)) fields[name] = value ?? (isTick ? 'on' : '');
     }
     return { action: new URL(action, page.url).href, method: method.toUpperCase(), fields };
   });

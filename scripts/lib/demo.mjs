@@ -36,7 +36,7 @@ Repogate is running.
 
 Try this:
   1. Open acme/vault as dora: the sample workspace shows who it thinks is asking. Log out at ${stand.url}/_repogate/logout,
-     tick the box to log out of the provider too, and try as dave: the page says why not, and names the decision.
+     choose to log out of the provider too, and try as dave: the page says why not, and names the decision.
   2. Follow the decisions:   tail -f ${stand.auditFile}
   3. Change the rules: edit ${policies}/10-access.lua (and its test, which must pass), then
        kill -HUP ${stand.gateway.pid}
@@ -107,6 +107,8 @@ async function main() {
     console.log(USAGE);
     return;
   }
+  let onSignal = () => process.exit(130);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => onSignal());
   console.log('Starting gateway, NGINX, identity provider, forge and workspace …');
   // Another name than the provider's address, as in real life: browsers share cookies across the ports of one name.
   const stand = await startStand({ topology: values.topology, host: 'localhost' });
@@ -122,7 +124,7 @@ async function main() {
     return;
   }
   const ended = new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => resolve());
+    onSignal = () => resolve();
     stand.gateway.child.exited.then(({ code, signal }) => resolve(`The gateway ended by itself (${code ?? signal}).`));
   });
   introduce(stand);

@@ -1,6 +1,6 @@
 // Everything that a login needs, on free ports of 127.0.0.1 and in one directory: provider, forge, workspace, gateway, NGINX.
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, rmSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,6 +84,13 @@ class Gateway {
 }
 
 class Stand {
+  /* A directory that goes away with us, even if nobody calls close(). */
+  async makeDir() {
+    this.dir = await mkdtemp(join(tmpdir(), 'repogate-'));
+    this.removeDir = () => rmSync(this.dir, { recursive: true, force: true });
+    process.on('exit', this.removeDir);
+  }
+
   browser() {
     return new Browser(this.url);
   }
@@ -129,7 +136,10 @@ class Stand {
     const { code, signal } = (await this.gateway?.stop()) ?? { code: 0 };
     await Promise.all([this.nginx, this.provider, this.forge, this.workspace].map((one) => one?.close()));
     const output = this.gateway?.child?.output();
-    if (this.isOwnDir) await rm(this.dir, { recursive: true, force: true });
+    if (this.removeDir) {
+      this.removeDir();
+      process.off('exit', this.removeDir);
+    }
     if (code !== 0) throw new Error(`the gateway ended with ${code ?? signal}:\n${output}`);
   }
 }
@@ -150,8 +160,8 @@ export async function startStand({
   const program = join(ROOT, PROGRAMS[variant]);
   if (!existsSync(program)) throw new Error(`${PROGRAMS[variant]} is not built`);
   const stand = new Stand();
-  stand.isOwnDir = dir === undefined;
-  stand.dir = dir ?? (await mkdtemp(join(tmpdir(), 'repogate-')));
+  if (dir === undefined) await stand.makeDir();
+  else stand.dir = dir;
   const at = (name) => join(stand.dir, name);
   try {
     const nginxPort = port ?? (await freePort());

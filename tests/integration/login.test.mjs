@@ -149,6 +149,20 @@ describeTopologies('login', {}, (the) => {
     await the().auditUntil((entry) => entry.type === 'logout');
   });
 
+  test('logging out everywhere asks for the password again, logging out here does not', async () => {
+    const browser = the().browser();
+    const logOut = async (fields) => {
+      const form = formsOf(await browser.visit('/_repogate/logout')).find(({ method, fields: sent }) => method === 'POST' && !('everywhere' in sent));
+      return browser.submit(form, fields);
+    };
+    await browser.login('dora', '/github/acme/site/');
+    await logOut({});
+    assert.equal((await browser.visit('/github/acme/site/')).url, `${the().url}/github/acme/site/`);
+    const page = await logOut({ everywhere: '1' });
+    assert.equal(new URL(page.url).origin, the().url, 'back from the provider');
+    assert.ok(formsOf(await browser.visit('/github/acme/site/')).some(({ fields }) => 'password' in fields));
+  });
+
   test('two logins begun in two tabs both end well', async () => {
     const browser = the().browser();
     const first = await browser.visit('/github/acme/site/echo?tab=1');
