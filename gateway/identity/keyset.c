@@ -314,6 +314,14 @@ size_t keyset_count(const struct keyset *ks)
     return ks->n;
 }
 
+bool keyset_has_alg(const struct keyset *ks, const bool is_alg_allowed[SIGALG_COUNT])
+{
+    for (size_t i = 0; i < ks->n; i++)
+        if (is_alg_allowed[ks->keys[i].alg])
+            return true;
+    return false;
+}
+
 size_t keyset_skipped(const struct keyset *ks)
 {
     return ks->n_skipped;

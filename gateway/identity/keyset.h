@@ -28,6 +28,8 @@ enum gw_err keyset_parse(struct view json, struct keyset **ret_keyset) GW_MUST_C
 void keyset_free(struct keyset *ks);
 
 size_t keyset_count(const struct keyset *ks);
+/* Is there a key for one of these algorithms? */
+bool keyset_has_alg(const struct keyset *ks, const bool is_alg_allowed[SIGALG_COUNT]);
 /* Members of the set that were left out. */
 size_t keyset_skipped(const struct keyset *ks);
 /* Borrowed from ks; NULL if there is none. An empty kid finds the only key of a set of one (OpenID Connect Core 10.1). */

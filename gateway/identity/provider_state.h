@@ -1,0 +1,46 @@
+/* provider_state: what the three files of the provider share; for them alone.
+ *
+ * provider.c looks after discovery and keys, provider_redeem.c after logins, provider_bearer.c after bearer tokens. */
+#pragma once
+
+#include "identity/authcode.h"
+#include "identity/discovery.h"
+#include "identity/provider.h"
+#include "identity/tokencache.h"
+#include "identity/uplink.h"
+#include "identity/verifier.h"
+
+struct provider_waiter;
+
+struct provider {
+    struct loop *loop;
+    struct view issuer;
+    struct authcode_client client;
+    bool is_alg_allowed[SIGALG_COUNT];
+    bool is_repogate_requested;
+    bool is_closing;
+
+    struct uplink *uplink;
+    struct verifier *verifier;
+    struct tokencache *cache;
+    struct discovery *discovery; /* NULL until read */
+    struct keyset *keys;         /* NULL until read */
+    uint8_t keys_digest[DIGEST_BYTES]; /* of the document that keys came from */
+
+    struct loop_timer timer; /* the next attempt */
+    int64_t retry_ms;
+    bool is_attempting;
+    int64_t attempt_ended_ms; /* 0 = none yet */
+    enum gw_err attempt_err;
+    struct buf trouble;  /* of the last attempt; "" if it succeeded */
+    struct buf reported; /* what was logged last */
+
+    struct provider_waiter *waiters;
+    size_t n_waiters;
+    size_t n_logins; /* each waits in the uplink or among the waiters */
+};
+
+/* Joins the fetch of metadata and keys under way, or begins one if the last ended at least min_gap_ms ago. GW_OK: one of ready and again (the other is
+ * NULL) will be called, later. GW_E_NOTFOUND: the last one succeeded just now, another would bring nothing; otherwise its error, or GW_E_LIMIT, GW_E_IO. */
+enum gw_err provider_await(struct provider *p, int64_t min_gap_ms, void (*ready)(void *arg, enum gw_err err), void (*again)(void *arg),
+                           void *arg) GW_MUST_CHECK;
