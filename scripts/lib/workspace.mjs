@@ -22,6 +22,7 @@ td { font-family: ui-monospace, monospace; font-size: .9em; }
 #clock { font: 600 2rem ui-monospace, monospace; color: var(--accent); }
 a { color: var(--accent); }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+@media (prefers-color-scheme: dark) { :root { --accent: #2dd4bf; } }
 @media (max-width: 40rem) { th, td { display: block; width: auto; border: 0; padding: .1rem 0; } td { border-bottom: 1px solid var(--line); } }`;
 
 const SCRIPT = `
