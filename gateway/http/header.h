@@ -10,6 +10,9 @@
 
 enum header_found { HEADER_ABSENT, HEADER_ONE, HEADER_AMBIGUOUS };
 
+/* The known name that this is, or (ret_is_exact false) only looks like; HEADER_OTHER if neither. */
+enum header_id header_id_of(struct view name, bool *ret_is_exact);
+
 /* HEADER_ONE only if there is exactly one and no look-alike. ret_value is empty otherwise. */
 enum header_found header_get(const struct request *r, enum header_id id, struct view *ret_value);
 /* The single value, or an empty view for absent or ambiguous ones. */

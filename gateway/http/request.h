@@ -102,6 +102,8 @@ enum gw_err request_add_header(struct request *r, struct view name, struct view 
 enum request_fault request_check(struct request *r) GW_MUST_CHECK;
 const char *request_fault_text(enum request_fault f);
 enum method request_method_id(struct view method);
+/* One that we serve: METHOD_GET to METHOD_OPTIONS, and WebDAV's, which are METHOD_OTHER. */
+bool request_method_is_known(struct view method);
 
 /* A browser that navigates a top-level page with GET and would follow a redirect: Sec-Fetch-Mode navigate (and Dest document) if it sends
  * them, else Accept has text/html and no X-Requested-With. HEAD and unsafe methods, XHR, fetch, WebSocket are not. */
