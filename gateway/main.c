@@ -3,6 +3,11 @@
 #include "cli/keygen.h"
 #include "cli/policy.h"
 #include "cli/version.h"
+#include "config/config.h"
+#include "net/fetch.h"
+#include "server/listener.h"
+#include "util/digest.h"
+#include "util/pack.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,11 +50,21 @@ static int serve(int argc, char **argv)
     return app_serve(argv[2]);
 }
 
+static int version(int argc, char **argv)
+{
+    static const struct cli_library libraries[] = {
+        {listener_library_version}, {fetch_library_version},  {digest_library_version}, {pack_library_version},
+        {config_library_version},   {config_parser_version},
+    };
+    cli_version_set_libraries(libraries, sizeof(libraries) / sizeof(libraries[0]));
+    return cli_version(argc, argv);
+}
+
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", serve}, {"check", cli_check}, {"policy", cli_policy}, {"keygen", cli_keygen}, {"version", cli_version},
+    {"serve", serve}, {"check", cli_check}, {"policy", cli_policy}, {"keygen", cli_keygen}, {"version", version},
 };
 
 int main(int argc, char **argv)

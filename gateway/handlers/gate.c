@@ -65,15 +65,14 @@ static void fill_request(const struct gate *g, struct record_decision *r, char i
 {
     const struct gateway *gw = g->x->core->gateway;
     const struct original *o = &g->original;
-    const struct ipaddr *from = o->client.family != 0 ? &o->client : &g->x->request.peer;
-    ipaddr_format(from, ip);
+    ipaddr_format(&o->client, ip);
     r->request_id = view_of(g->id);
     r->method = o->method;
     r->host = o->uri.authority;
     r->path = o->uri.path;
     r->query = o->uri.query;
     r->query_key = view_at((const char *)gw->query_key, sizeof(gw->query_key));
-    if (o->client.family != 0 || g->dialect == DIALECT_OWN)
+    if (o->client.family != 0)
         r->ip = view_of(ip);
     r->action = view_of(action_name(g->action));
     r->dialect = dialect_name(g->dialect);
@@ -107,18 +106,24 @@ static bool write_record(struct gate *g)
     return ok;
 }
 
+/* For the log only: what the client or the proxy sent, as it was sent, where it could not be read. */
+static void note_raw(struct gate *g)
+{
+    const struct request *r = &g->x->request;
+    struct view raw = g->dialect == DIALECT_OWN ? r->target : header_find(r, VIEW("x-original-url"));
+    size_t query = view_index(raw, '?');
+    g->original = (struct original){.uri.path = view_at(raw.p, query), .client = r->peer};
+    if (query < raw.n)
+        g->original.uri.query = view_skip(raw, query + 1);
+    if (g->dialect == DIALECT_OWN)
+        g->original.method = r->method;
+}
+
 bool gate_record_refused(struct exchange *x, const char *reason, const char *text)
 {
     struct gate g = {.x = x, .dialect = DIALECT_OWN, .outcome = OUTCOME_MALFORMED, .reason = reason, .reason_text = view_of(text)};
     g.now_ms = epoch_now_ms();
-    g.original.uri.path = x->request.target;
-    size_t query = view_index(x->request.target, '?');
-    if (query < x->request.target.n) {
-        g.original.uri.query = view_skip(x->request.target, query + 1);
-        g.original.uri.path.n = query;
-    }
-    g.original.method = x->request.method;
-    g.original.client = x->request.peer;
+    note_raw(&g);
     return rnd_uuid7(g.now_ms, g.id) == GW_OK && write_record(&g);
 }
 
@@ -330,6 +335,7 @@ static void start(struct gate *g)
     enum original_fault fault = original_find(&g->x->request, g->dialect, &c->server.public_uri, c->server.trusted_proxies,
                                               c->server.n_trusted_proxies, &g->original);
     if (fault != ORIGINAL_FINE) {
+        note_raw(g);
         finish(g, OUTCOME_MALFORMED, original_fault_reason(fault));
         return;
     }

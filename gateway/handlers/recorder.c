@@ -32,17 +32,10 @@ bool recorder_append(struct core *core, enum gw_err err)
 void recorder_format_client(const struct exchange *x, char out[IPADDR_TEXT_MAX + 1])
 {
     const struct config *c = x->core->gateway->config;
-    struct original o = {0};
+    struct ipaddr client;
     out[0] = '\0';
-    /* Our own paths are refused as targets, but the address is told all the same. */
-    switch (original_find(&x->request, DIALECT_OWN, &c->server.public_uri, c->server.trusted_proxies, c->server.n_trusted_proxies, &o)) {
-    case ORIGINAL_FINE:
-    case ORIGINAL_OWN_PATH:
-        ipaddr_format(&o.client, out);
-        break;
-    default:
-        break;
-    }
+    if (original_find_client(&x->request, c->server.trusted_proxies, c->server.n_trusted_proxies, &client) == ORIGINAL_FINE)
+        ipaddr_format(&client, out);
 }
 
 bool recorder_event(struct exchange *x, const struct recorder_event *e)

@@ -646,5 +646,7 @@ void listener_free(struct listener *l)
 
 const char *listener_library_version(void)
 {
-    return MHD_get_version();
+    static char text[64];
+    snprintf(text, sizeof(text), "libmicrohttpd %s", MHD_get_version());
+    return text;
 }

@@ -1,6 +1,7 @@
 /* Fetching an algorithm by name costs more than hashing a short text, so algorithm and context are kept per thread. */
 #include "util/digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
@@ -95,6 +96,11 @@ enum gw_err digest_hkdf(struct view key, struct view info, uint8_t out[DIGEST_BY
     err = digest_hmac((struct view){(char *)prk, sizeof(prk)}, (struct view){block, info.n + 1}, out);
     OPENSSL_cleanse(prk, sizeof(prk));
     return err;
+}
+
+const char *digest_library_version(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION);
 }
 
 void digest_hex(const uint8_t digest[DIGEST_BYTES], char out[DIGEST_HEX_LEN + 1])

@@ -13,5 +13,6 @@ enum gw_err digest_sha256_parts(const struct view *parts, size_t n_parts, uint8_
 enum gw_err digest_hmac(struct view key, struct view data, uint8_t out[DIGEST_BYTES]) GW_MUST_CHECK;
 /* HKDF-SHA-256 without salt: a key of 32 bytes for the purpose named by info. */
 enum gw_err digest_hkdf(struct view key, struct view info, uint8_t out[DIGEST_BYTES]) GW_MUST_CHECK;
+const char *digest_library_version(void);
 /* Lower-case hexadecimal with NUL. */
 void digest_hex(const uint8_t digest[DIGEST_BYTES], char out[DIGEST_HEX_LEN + 1]);

@@ -148,6 +148,11 @@ static void decref(json_t **j)
     json_decref(*j);
 }
 
+const char *pack_library_version(void)
+{
+    return "jansson " JANSSON_VERSION;
+}
+
 enum gw_err pack_parse(struct view json, struct buf *out)
 {
     json_error_t why;

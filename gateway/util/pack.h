@@ -47,6 +47,8 @@ bool pack_list_has(struct pack_val list, struct view string);
 bool pack_is_string_list(struct pack_val v);
 void pack_format_json(struct pack_val v, struct buf *out);
 
+const char *pack_library_version(void);
+
 /* Walks a list or a map: for (pack_iter_init(&it, v); pack_iter_next(&it);) uses it.key (maps) and it.val. */
 struct pack_iter {
     struct view key;
