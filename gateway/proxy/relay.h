@@ -59,22 +59,38 @@ struct relay_events {
     void (*head)(void *arg, const struct relay_head *head); /* once */
     void (*readable)(void *arg);                            /* body bytes wait, or the end came */
     void (*writable)(void *arg);                            /* there is room for more of the request's body */
-    void (*failed)(void *arg, enum gw_err err, const char *detail); /* instead of, or after, head; nothing comes afterwards */
+    /* Instead of head, or after it and after all bytes that came before the failure were read; nothing comes afterwards. detail is a constant. */
+    void (*failed)(void *arg, enum gw_err err, const char *detail);
 };
 
 enum gw_err relay_pool_new(struct loop *l, struct jobs *resolver, struct relay_pool **ret_pool) GW_MUST_CHECK;
 /* Every relay must be freed before. */
 void relay_pool_free(struct relay_pool *p);
 
+struct relay_limits {
+    int64_t connect_ms, first_byte_ms, idle_ms, pool_idle_ms, resolved_ttl_ms;
+    size_t pool_idle_max, active_max;
+};
+#define RELAY_LIMITS                                                                                                                   \
+    ((struct relay_limits){RELAY_CONNECT_TIMEOUT_MS, RELAY_FIRST_BYTE_TIMEOUT_MS, RELAY_IDLE_TIMEOUT_MS, RELAY_POOL_IDLE_MS,           \
+                           RELAY_RESOLVED_TTL_MS, RELAY_POOL_IDLE_MAX, RELAY_ACTIVE_MAX})
+/* Other limits than RELAY_LIMITS, for relays started from now on. */
+void relay_pool_set_limits(struct relay_pool *p, const struct relay_limits *limits);
+/* Memory that bodies under way hold now; at most 2 * RELAY_WINDOW_BYTES for each relay. */
+size_t relay_pool_window_bytes(const struct relay_pool *p);
+/* Connections kept for the next request. */
+size_t relay_pool_idle(const struct relay_pool *p);
+
 /* Copies what it needs of the request. No event is called before it returns. GW_E_LIMIT, GW_E_NOMEM, GW_E_INVALID (a byte that could inject). */
 enum gw_err relay_start(struct relay_pool *p, const struct relay_request *req, const struct relay_events *ev, void *arg, struct relay **ret_relay) GW_MUST_CHECK;
 void relay_free(struct relay *r);
-/* Takes up to n bytes of the request's body, returns how many fitted. */
+/* Takes up to n bytes of the request's body, returns how many fitted. Once the answer is complete or the workspace reads no more, all
+ * are taken and dropped. A body longer or shorter than content_length fails with GW_E_INVALID: it never reaches the workspace as whole. */
 size_t relay_write(struct relay *r, const char *p, size_t n);
 void relay_write_end(struct relay *r);
 /* Gives up to n bytes of the answer's body; 0 with *ret_is_end false = wait for readable. */
 size_t relay_read(struct relay *r, char *out, size_t n, bool *ret_is_end);
 /* Bytes that wait now, and whether the end has come behind them: lets small answers be sent in one piece. */
 size_t relay_available(const struct relay *r, bool *ret_is_end);
-/* After a 101: the workspace's socket (owned by the caller now) and what came behind the head. */
+/* After a 101: the workspace's socket (owned by the caller now) and what came behind the head. -1 if there is none, or no room in early. */
 int relay_take_socket(struct relay *r, struct buf *early);

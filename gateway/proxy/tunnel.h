@@ -1,7 +1,8 @@
 /* tunnel: carries bytes between two sockets after an upgrade, bounded and with back-pressure.
  *
  * Shape: both sockets non-blocking; each direction buffers at most TUNNEL_WINDOW_BYTES, allocated only while bytes wait.
- * Half-close is passed on. Ends when both directions have, on an error, after TUNNEL_IDLE_MS without a byte, or by tunnel_cut().
+ * Half-close is passed on. Ends when both directions have, on an error, after TUNNEL_IDLE_MS without a byte, or with its pool.
+ * Errors: GW_E_LIMIT TUNNEL_MAX open, or more early bytes than a window holds; GW_E_NOMEM; GW_E_IO.
  * Owns: the tunnel closes both sockets. Threads: belongs to one loop. */
 #pragma once
 
@@ -19,3 +20,7 @@ void tunnel_pool_free(struct tunnel_pool *p);
 /* client_early, workspace_early: bytes already read from each side. Closes both sockets on error too. */
 enum gw_err tunnel_start(struct tunnel_pool *p, int client_fd, struct view client_early, int workspace_fd, struct view workspace_early) GW_MUST_CHECK;
 size_t tunnel_count(const struct tunnel_pool *p);
+/* Memory that waiting bytes hold now. */
+size_t tunnel_pool_window_bytes(const struct tunnel_pool *p);
+/* Another idle time than TUNNEL_IDLE_MS, for tunnels started from now on. */
+void tunnel_pool_set_idle(struct tunnel_pool *p, int64_t idle_ms);
