@@ -19,7 +19,7 @@ test "unknown visibility is private" {
 }
 
 test "an internal repository is not public" {
-  user = dave, repo = repo "gitlab:acme/tools/build" { visibility = "internal" }, expect = "deny", reason = "no_rule",
+  user = dave, repo = repo "github:acme/tools" { visibility = "internal" }, expect = "deny", reason = "no_rule",
 }
 
 test "the list opens a private repository" {
