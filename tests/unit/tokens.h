@@ -145,6 +145,15 @@ static inline void token_put_plain(struct buf *out, struct view payload, const s
     buf_deinit(&header);
 }
 
+/* Into a text that already holds something. */
+static inline void token_put_key(struct buf *out, const char *payload, const struct token_key *k)
+{
+    struct buf jwt = BUF(64 * 1024);
+    token_put_plain(&jwt, view_of(payload), k);
+    buf_put(out, buf_view(&jwt));
+    buf_deinit(&jwt);
+}
+
 static inline void token_put_hs256(struct buf *out, struct view header, struct view payload, struct view secret)
 {
     uint8_t mac[32];
