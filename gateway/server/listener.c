@@ -198,6 +198,15 @@ static struct MHD_Response *make_response(struct conn *c)
     return MHD_create_response_from_buffer(body.n, (char *)(uintptr_t)body.p, MHD_RESPMEM_PERSISTENT);
 }
 
+/* The library takes no empty value; a blank is none of the value on the wire (RFC 9110 5.5). out: room for v.n + 2 bytes. */
+static void copy_value(struct view v, char *out)
+{
+    if (v.n == 0)
+        v = VIEW(" ");
+    memcpy(out, v.p, v.n);
+    out[v.n] = '\0';
+}
+
 static bool add_headers(const struct response *r, struct MHD_Response *m)
 {
     char name[256];
@@ -208,13 +217,11 @@ static bool add_headers(const struct response *r, struct MHD_Response *m)
         char *value = small;
         if (h->name.n >= sizeof(name))
             return false;
-        if (h->value.n >= sizeof(small) && (value = large = malloc(h->value.n + 1)) == NULL)
+        if (h->value.n + 2 > sizeof(small) && (value = large = malloc(h->value.n + 2)) == NULL)
             return false;
         memcpy(name, h->name.p, h->name.n);
         name[h->name.n] = '\0';
-        if (h->value.n > 0)
-            memcpy(value, h->value.p, h->value.n);
-        value[h->value.n] = '\0';
+        copy_value(h->value, value);
         if (MHD_add_response_header(m, name, value) != MHD_YES)
             return false;
     }
