@@ -1,6 +1,7 @@
 #include "identity/discovery.h"
 
-#include <check.h>
+#include "support.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -154,9 +155,5 @@ int main(void)
     tcase_add_test(t, http_endpoints_only_under_an_http_issuer);
     tcase_add_test(t, refuses_other_documents);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return n_failed == 0 ? 0 : 1;
+    return support_run(s);
 }

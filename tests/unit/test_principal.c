@@ -2,7 +2,8 @@
 
 #include "util/cleanup.h"
 
-#include <check.h>
+#include "support.h"
+
 #include <stdio.h>
 
 static enum gw_err make(struct view json, enum principal_via via, bool repogate_requested, struct principal **ret)
@@ -259,9 +260,5 @@ int main(void)
     tcase_add_test(t, a_person_with_ten_groups_and_a_list_of_twenty_takes_under_1000_bytes);
     tcase_add_test(t, counted_reference_keeps_it_alive);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return n_failed == 0 ? 0 : 1;
+    return support_run(s);
 }

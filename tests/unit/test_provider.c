@@ -6,6 +6,7 @@
 #include "util/log.h"
 #include "util/meter.h"
 
+#include "support.h"
 #include "tokens.h"
 
 #include <stdio.h>
@@ -995,11 +996,8 @@ int main(void)
     Suite *s = suite_create("provider");
     add_new(s);
     add_ready(s);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    int status = support_run(s);
     EVP_PKEY_free(key_a.pkey);
     EVP_PKEY_free(key_b.pkey);
-    return n_failed == 0 ? 0 : 1;
+    return status;
 }

@@ -1,6 +1,7 @@
 #include "identity/tokencache.h"
 
-#include <check.h>
+#include "support.h"
+
 #include <stdio.h>
 
 enum { EXP_S = 1700003600 };
@@ -123,9 +124,5 @@ int main(void)
     tcase_add_test(t, bytes_are_capped_too);
     tcase_add_test(t, a_reference_outlives_the_cache);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return n_failed == 0 ? 0 : 1;
+    return support_run(s);
 }
