@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-enum { BACKLOG = 1024, STREAM_BLOCK_BYTES = 32 * 1024, SWEEP_MS = 5000, RUN_MS = 1000 };
+enum { BACKLOG = 1024, STREAM_BLOCK_BYTES = 32 * 1024, SWEEP_MS = 5000, RUN_MS = 1000, RUNS_MAX = 8 };
 
 enum phase {
     PHASE_IDLE,     /* between requests */
@@ -81,25 +81,41 @@ static void suspend(struct conn *c)
 
 static void run_later(void *arg);
 
+static void run_soon(struct listener *l)
+{
+    if (l->needs_run)
+        return;
+    /* If the loop's queue is full its timer runs the daemon a moment later. */
+    l->needs_run = loop_post(l->spec.loop, run_later, l) == GW_OK;
+}
+
+/* The library reads edge-triggered: a connection on which it has more to do is not reported by its epoll descriptor again, only by a
+ * time-out of zero. */
+static void run_daemon(struct listener *l)
+{
+    MHD_UNSIGNED_LONG_LONG left_ms;
+    for (int i = 0; i < RUNS_MAX; i++) {
+        MHD_run(l->daemon);
+        if (MHD_get_timeout(l->daemon, &left_ms) != MHD_YES || left_ms > 0)
+            return;
+    }
+    run_soon(l);
+}
+
 static void resume(struct conn *c)
 {
     if (!c->is_suspended)
         return;
     c->is_suspended = false;
     MHD_resume_connection(c->mhd);
-    if (!c->listener->needs_run) {
-        c->listener->needs_run = true;
-        /* If the loop's queue is full its timer runs the daemon a moment later. */
-        if (loop_post(c->listener->spec.loop, run_later, c->listener) != GW_OK)
-            c->listener->needs_run = false;
-    }
+    run_soon(c->listener);
 }
 
 static void run_later(void *arg)
 {
     struct listener *l = arg;
     l->needs_run = false;
-    MHD_run(l->daemon);
+    run_daemon(l);
 }
 
 /* ---- what handlers ask for ---- */
@@ -534,13 +550,13 @@ static void on_ready(struct loop_fd *lf, uint32_t events)
 {
     struct listener *l = lf->arg;
     (void)events;
-    MHD_run(l->daemon);
+    run_daemon(l);
 }
 
 static void on_run_timer(struct loop_timer *t)
 {
     struct listener *l = t->arg;
-    MHD_run(l->daemon);
+    run_daemon(l);
     if (loop_timer_start(l->spec.loop, t, RUN_MS) != GW_OK)
         log_printf(LOG_ERROR, "connection time-outs stopped: no memory");
 }
