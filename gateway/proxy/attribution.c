@@ -234,10 +234,10 @@ static bool is_kube_probe(struct view user_agent)
 
 static bool client_header_passes(const struct request *r, const struct header *h)
 {
-    bool is_exact;
+    bool is_exact, is_token;
     if (header_classify(h->name) != HEADER_PASS || is_nominated(r, h->name))
         return false;
-    switch (header_id_of(h->name, &is_exact)) {
+    switch (header_id_of(h->name, &is_exact, &is_token)) {
     case HEADER_HOST: /* these the relay writes */
     case HEADER_CONTENT_LENGTH:
     case HEADER_EXPECT: /* answered by the server */

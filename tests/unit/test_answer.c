@@ -1,8 +1,8 @@
 #include "proxy/answer.h"
 
-#include <check.h>
+#include "support.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 
 /* ---- heads ---- */
 
@@ -337,9 +337,5 @@ int main(void)
     tcase_add_test(t, takes_a_length_and_leaves_the_surplus);
     tcase_add_test(t, reads_until_close_only_where_nothing_else_was_said);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int n_failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return support_run(s);
 }

@@ -1,15 +1,14 @@
 /* The workspace is a thread with plain blocking sockets and a script; its waits are bounded by WAIT_S, as is the loop's run. */
 #include "proxy/relay.h"
 
+#include "support.h"
 #include "util/cleanup.h"
 
-#include <check.h>
 #include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -1179,9 +1178,5 @@ int main(void)
     tcase_add_loop_test(t, can_be_freed_in_every_callback, 0, 4);
     tcase_add_test(t, can_be_freed_when_connecting_fails);
     suite_add_tcase(suite, t);
-    SRunner *r = srunner_create(suite);
-    srunner_run_all(r, CK_ENV);
-    int n_failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return support_run(suite);
 }
