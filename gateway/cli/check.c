@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "config/confkeys.h"
 #include "policy/loader.h"
+#include "util/meter.h"
 #include "util/cleanup.h"
 #include "util/seal.h"
 
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 
 static const char usage[] = "usage: repogate check --config FILE [--json]\n"
-                            "       repogate check --print-keys\n"
+                            "       repogate check --print-keys | --print-metrics\n"
                             "\n"
                             "Says everything that would keep the gateway from starting: the configuration, key files, policies\n"
                             "and their tests, directories. Run it as the user that the gateway runs as.\n"
@@ -23,6 +24,7 @@ static const char usage[] = "usage: repogate check --config FILE [--json]\n"
                             "  --config FILE   the configuration\n"
                             "  --json          findings as one JSON object\n"
                             "  --print-keys    the reference of all keys, as Markdown (the README's table)\n"
+                            "  --print-metrics the reference of all metrics, likewise\n"
                             "  --help          this text\n"
                             "\n"
                             "Exit: 0 ok, 1 the policies are wrong or fail their tests, 2 the configuration is wrong,\n"
@@ -274,18 +276,21 @@ static int print(struct buf *out, int status)
 int cli_check(int argc, char **argv)
 {
     const char *path = NULL;
-    bool prints_keys = false;
+    bool prints_keys = false, prints_metrics = false;
     struct checker ch = {.out = BUF(CHECK_OUTPUT_MAX)};
     const struct cli_option options[] = {
-        {"--config", &path, NULL}, {"--json", NULL, &ch.is_json}, {"--print-keys", NULL, &prints_keys}};
+        {"--config", &path, NULL}, {"--json", NULL, &ch.is_json}, {"--print-keys", NULL, &prints_keys}, {"--print-metrics", NULL, &prints_metrics}};
     const struct cli_spec spec = {.usage = usage, .options = options, .n_options = sizeof(options) / sizeof(options[0])};
     size_t n_args, n_rules = 0;
     int status;
 
     if (!cli_options_parse(&spec, argc, argv, &n_args, &status))
         return status;
-    if (prints_keys) {
-        confkeys_format_markdown(&ch.out);
+    if (prints_keys || prints_metrics) {
+        if (prints_keys)
+            confkeys_format_markdown(&ch.out);
+        else
+            meter_format_markdown(&ch.out);
         return print(&ch.out, CLI_OK);
     }
     if (path == NULL)

@@ -45,6 +45,9 @@ int64_t meter_value(enum meter_id id);
 /* Prometheus text exposition format 0.0.4. */
 void meter_format(struct buf *out);
 
+/* The README's table of metrics, in Markdown. */
+void meter_format_markdown(struct buf *out);
+
 static inline void meter_inc(enum meter_id id)
 {
     meter_add(id, 1);

@@ -1,25 +1,9 @@
-/* Encoding: one tag byte, then
- *   INT    8 bytes little-endian          REAL   8 bytes
- *   STRING varint length, bytes
- *   LIST   varint count, varint payload bytes, elements
- *   MAP    varint count, varint payload bytes, (varint key length, key, value) sorted by key
- * so that walking past a value never looks inside it. Integers from 0 to 127 are common and take two bytes (TAG_SMALL). */
 #include "util/pack.h"
 
 #include "util/cleanup.h"
+#include "util/packcode.h"
 
 #include <jansson.h>
-
-enum { TAG_SMALL = 64 };
-
-static void put_varint(struct buf *out, size_t n)
-{
-    while (n >= 0x80) {
-        buf_put_byte(out, (char)(n | 0x80));
-        n >>= 7;
-    }
-    buf_put_byte(out, (char)n);
-}
 
 static size_t get_varint(const uint8_t **p)
 {
@@ -34,9 +18,7 @@ static size_t get_varint(const uint8_t **p)
 
 static void put_counted(struct buf *out, enum pack_type tag, size_t count, struct view payload)
 {
-    buf_put_byte(out, (char)tag);
-    put_varint(out, count);
-    put_varint(out, payload.n);
+    packcode_put_head(out, tag, count, payload.n);
     buf_put(out, payload);
 }
 
@@ -76,7 +58,7 @@ static enum gw_err put_members(const json_t *v, const char **keys, unsigned dept
     if (n > 0)
         qsort(keys, n, sizeof(*keys), compare_keys);
     for (size_t i = 0; i < n; i++) {
-        put_varint(payload, strlen(keys[i]));
+        packcode_put_varint(payload, strlen(keys[i]));
         buf_put(payload, view_of(keys[i]));
         enum gw_err err = put_value(json_object_get(v, keys[i]), depth + 1, payload);
         if (err != GW_OK)
@@ -98,20 +80,6 @@ static enum gw_err put_map(const json_t *v, unsigned depth, struct buf *out)
     return err;
 }
 
-static void put_number(const json_t *v, struct buf *out)
-{
-    if (json_is_integer(v)) {
-        int64_t n = json_integer_value(v);
-        bool is_small = n >= 0 && n < 128;
-        buf_put_byte(out, (char)(is_small ? TAG_SMALL : PACK_INT));
-        buf_put(out, (struct view){(const char *)&n, is_small ? 1 : sizeof(n)});
-    } else {
-        double d = json_real_value(v);
-        buf_put_byte(out, PACK_REAL);
-        buf_put(out, (struct view){(const char *)&d, sizeof(d)});
-    }
-}
-
 static enum gw_err put_value(const json_t *v, unsigned depth, struct buf *out)
 {
     if (depth > PACK_DEPTH_MAX)
@@ -122,13 +90,13 @@ static enum gw_err put_value(const json_t *v, unsigned depth, struct buf *out)
     case JSON_ARRAY:
         return put_list(v, depth, out);
     case JSON_STRING:
-        buf_put_byte(out, PACK_STRING);
-        put_varint(out, json_string_length(v));
-        buf_put(out, (struct view){json_string_value(v), json_string_length(v)});
+        packcode_put_string(out, view_at(json_string_value(v), json_string_length(v)));
         return GW_OK;
     case JSON_INTEGER:
+        packcode_put_int(out, json_integer_value(v));
+        return GW_OK;
     case JSON_REAL:
-        put_number(v, out);
+        packcode_put_real(out, json_real_value(v));
         return GW_OK;
     case JSON_TRUE:
         buf_put_byte(out, PACK_TRUE);
@@ -315,7 +283,7 @@ bool pack_is_string_list(struct pack_val v)
 
 static void put_member(struct buf *payload, const struct pack_iter *it)
 {
-    put_varint(payload, it->key.n);
+    packcode_put_varint(payload, it->key.n);
     buf_put(payload, it->key);
     buf_put(payload, (struct view){(const char *)it->val.p, pack_size(it->val)});
 }

@@ -8,18 +8,19 @@
 
 enum { HOST_MAX = 253, LABEL_MAX = 63, PORT_DIGITS_MAX = 5 };
 
-enum { IN_QUERY = 1, IN_PATH = 2, ESCAPE = 4, BOTH = IN_QUERY | IN_PATH };
+/* Bits of byte_class. */
+enum { IN_QUERY = 1, IN_PATH = 2, ESCAPE = 4, SEPARATOR = 8, IN_LABEL = 16 }; /* SEPARATOR: ends a segment, or its escape may */
 
 /* clang-format off */
 static const uint8_t byte_class[256] = {
     /* 0x00 */ 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     /* 0x10 */ 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    /*  !"#$%&'()*+,-./ */ 0, 3, 1, 0, 3, 7, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3,
-    /* 0123456789:;<=>? */ 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0, 3, 0, 1,
-    /* @ABCDEFGHIJKLMNO */ 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3,
-    /* PQRSTUVWXYZ[\]^_ */ 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0, 3, 3, 3,
-    /* `abcdefghijklmno */ 1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3,
-    /* pqrstuvwxyz{|}~  */ 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 1, 3, 1, 3, 0,
+    /*  !"#$%&'()*+,-./ */ 0, 3, 1, 0, 3, 15, 3, 3, 3, 3, 3, 3, 3, 19, 3, 11,
+    /* 0123456789:;<=>? */ 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 3, 3, 0, 3, 0, 1,
+    /* @ABCDEFGHIJKLMNO */ 3, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19,
+    /* PQRSTUVWXYZ[\]^_ */ 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 3, 8, 3, 3, 19,
+    /* `abcdefghijklmno */ 1, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19,
+    /* pqrstuvwxyz{|}~  */ 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 1, 3, 1, 3, 0,
 };
 /* clang-format on */
 
@@ -43,10 +44,8 @@ static int escape_at(struct view v, size_t i)
 static bool text_is_clean(struct view v, uint8_t where)
 {
     for (size_t i = 0; i < v.n; i++) {
-        uint8_t class = byte_class[(uint8_t)v.p[i]];
-        if ((class & where) == 0)
-            return false;
-        if ((class & ESCAPE) != 0 && escape_at(v, i) < 0)
+        uint8_t class = byte_class[(uint8_t)v.p[i]] & (where | ESCAPE);
+        if (class != where && (class == 0 || escape_at(v, i) < 0))
             return false;
     }
     return true;
@@ -69,31 +68,24 @@ static bool label_is_number(struct view label)
     return true;
 }
 
-static bool label_is_valid(struct view label)
-{
-    if (label.n == 0 || label.n > LABEL_MAX)
-        return false;
-    for (size_t i = 0; i < label.n; i++) {
-        char c = view_lower_byte(label.p[i]);
-        if (!(c >= 'a' && c <= 'z') && !is_digit(c) && c != '-' && c != '_')
-            return false;
-    }
-    return true;
-}
-
 /* Names and IPv4 addresses. Empty labels, a trailing dot too, are a second spelling of the same host. */
 static bool host_is_valid(struct view host)
 {
+    size_t label = 0;
     if (host.n == 0 || host.n > HOST_MAX)
         return false;
-    struct view rest = host, label = VIEW_NONE;
-    while (rest.p != NULL) {
-        label = view_split(&rest, '.');
-        if (!label_is_valid(label))
+    for (size_t i = 0; i < host.n; i++) {
+        if ((byte_class[(uint8_t)host.p[i]] & IN_LABEL) != 0)
+            continue;
+        if (host.p[i] != '.' || i == label || i - label > LABEL_MAX)
             return false;
+        label = i + 1;
     }
+    struct view last = view_skip(host, label);
     struct ipaddr addr;
-    return !label_is_number(label) || ipaddr_parse(host, &addr) == GW_OK;
+    if (last.n == 0 || last.n > LABEL_MAX)
+        return false;
+    return !label_is_number(last) || ipaddr_parse(host, &addr) == GW_OK;
 }
 
 /* "[…]": the length with its brackets, 0 if it is no IPv6 address. */
@@ -204,6 +196,8 @@ static size_t separator_at(struct view v, size_t i)
 static bool dots_at(struct view v, size_t i)
 {
     size_t n_dots = 0;
+    if (i == v.n || (v.p[i] != '.' && v.p[i] != '%'))
+        return false;
     for (; i < v.n; n_dots++) {
         if (v.p[i] == '.')
             i++;
@@ -219,8 +213,7 @@ static bool dots_at(struct view v, size_t i)
 bool uri_path_has_dot_segment(struct view path)
 {
     for (size_t i = 0; i < path.n; i++) {
-        char c = path.p[i];
-        if (c != '/' && c != '\\' && c != '%')
+        if ((byte_class[(uint8_t)path.p[i]] & SEPARATOR) == 0)
             continue;
         size_t n = separator_at(path, i);
         if (n > 0 && dots_at(path, i + n))
