@@ -1,0 +1,443 @@
+#include "store/shard.h"
+
+#include "util/b64url.h"
+#include "util/cleanup.h"
+#include "util/epoch.h"
+#include "util/log.h"
+#include "util/rnd.h"
+#include "util/secret.h"
+
+enum { COOKIE_RANDOM_BYTES = 32 };
+
+/* A row being written. */
+struct making {
+    struct sessions *ss;
+    char cookie[SESSION_COOKIE_LEN];
+    struct store_row row;
+    struct session *session;
+    size_t cost;
+    enum gw_err err;
+    session_made_fn fn;
+    void *arg;
+};
+
+/* ---- a session ---- */
+
+void session_unref(struct session *s)
+{
+    if (s == NULL || atomic_fetch_sub_explicit(&s->n_refs, 1, memory_order_acq_rel) != 1)
+        return;
+    s->unref_who(s->who);
+    free(s);
+}
+
+/* ret_cost: all the memory it takes in the cache. */
+static enum gw_err session_decode(const struct sessions *ss, struct view claims_json, struct session **ret_session,
+                                  size_t *ret_cost)
+{
+    const struct session_codec *codec = &ss->spec.codec;
+    size_t n_bytes = 0;
+    struct session *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return GW_E_NOMEM;
+    enum gw_err err = codec->decode(codec->cls, claims_json, &s->who, &n_bytes);
+    if (err != GW_OK) {
+        free(s);
+        return err;
+    }
+    atomic_init(&s->n_refs, 1);
+    s->unref_who = codec->unref;
+    *ret_session = s;
+    *ret_cost = n_bytes + SESSION_OVERHEAD_BYTES;
+    return GW_OK;
+}
+
+void *session_who(const struct session *s)
+{
+    return s->who;
+}
+
+int64_t session_created_s(const struct session *s)
+{
+    return s->created_s;
+}
+
+int64_t session_expires_s(const struct session *s)
+{
+    return s->expires_s;
+}
+
+/* ---- birth and death of it all ---- */
+
+enum gw_err sessions_new(const struct sessions_spec *spec, struct sessions **ret_sessions)
+{
+    if (spec->idle_s <= 0 || spec->absolute_s <= 0)
+        return GW_E_INVALID;
+    struct sessions *ss = aligned_alloc(alignof(struct sessions), sizeof(*ss));
+    if (ss == NULL)
+        return GW_E_NOMEM;
+    memset(ss, 0, sizeof(*ss));
+    ss->spec = *spec;
+    if (ss->spec.cache_bytes == 0)
+        ss->spec.cache_bytes = SESSION_CACHE_BYTES;
+    ss->note_s = spec->idle_s / 60 > SESSION_NOTE_S ? spec->idle_s / 60 : SESSION_NOTE_S;
+    enum gw_err err = GW_OK;
+    for (size_t i = 0; i < SHARDS && err == GW_OK; i++)
+        err = shard_init(&ss->shards[i], ss->spec.cache_bytes / SHARDS);
+    if (err != GW_OK) {
+        sessions_free(ss);
+        return err;
+    }
+    *ret_sessions = ss;
+    return GW_OK;
+}
+
+void sessions_free(struct sessions *ss)
+{
+    if (ss == NULL)
+        return;
+    if (ss->sweep_loop != NULL)
+        loop_timer_stop(ss->sweep_loop, &ss->sweep_timer);
+    for (size_t i = 0; i < SHARDS; i++)
+        shard_deinit(&ss->shards[i]);
+    free(ss);
+}
+
+/* ---- finding ---- */
+
+enum session_found session_find(struct sessions *ss, struct view cookie, int64_t now_s, struct session **ret_session)
+{
+    uint8_t id[DIGEST_BYTES];
+    enum session_found found;
+    if (cookie.n != SESSION_COOKIE_LEN)
+        return SESSION_NONE;
+    if (sessionrow_id(cookie, id) != GW_OK)
+        return SESSION_LOADING; /* session_load() will say what is wrong */
+    struct shard *sh = shard_of(ss, id);
+    pthread_mutex_lock(&sh->lock);
+    struct session *s = shard_find_live(sh, id, now_s, ss->spec.idle_s);
+    if (s != NULL) {
+        if (now_s > s->seen_s)
+            s->seen_s = now_s;
+        *ret_session = session_ref(s);
+        found = SESSION_FOUND;
+    } else {
+        found = shard_is_none(sh, id, now_s) ? SESSION_NONE : SESSION_LOADING;
+    }
+    pthread_mutex_unlock(&sh->lock);
+    return found;
+}
+
+/* ---- loading ---- */
+
+static void load_free(struct load *load)
+{
+    if (load == NULL)
+        return;
+    session_unref(load->session);
+    secret_wipe(load->cookie, sizeof(load->cookie));
+    free(load->waiters);
+    free(load);
+}
+
+static enum gw_err load_add_waiter(struct load *load, session_fn fn, void *arg)
+{
+    if (load->n_waiters == SESSION_WAITERS_MAX)
+        return GW_E_LIMIT;
+    if (load->n_waiters == load->waiters_size) {
+        size_t size = load->waiters_size == 0 ? 1 : load->waiters_size * 2;
+        struct waiter *w = realloc(load->waiters, size * sizeof(*w));
+        if (w == NULL)
+            return GW_E_NOMEM;
+        load->waiters = w;
+        load->waiters_size = size;
+    }
+    load->waiters[load->n_waiters++] = (struct waiter){fn, arg};
+    return GW_OK;
+}
+
+/* A limit that was shortened since holds for old sessions too. */
+static int64_t min_expiry(const struct sessions *ss, const struct store_row *row)
+{
+    int64_t by_age_s = row->created_s + ss->spec.absolute_s;
+    return by_age_s < row->expires_s ? by_age_s : row->expires_s;
+}
+
+/* From a row that was read. */
+static enum gw_err open_session(const struct sessions *ss, const struct store_row *row, struct view cookie, int64_t now_s,
+                                struct session **ret_session, size_t *ret_cost)
+{
+    struct sessionrow_secret secret;
+    int64_t expires_s = min_expiry(ss, row);
+    if (now_s >= expires_s || now_s - row->seen_s >= ss->spec.idle_s)
+        return GW_E_NOTFOUND;
+    enum gw_err err = sessionrow_open(ss->spec.ring, row, cookie, &secret);
+    if (err == GW_OK) {
+        err = session_decode(ss, secret.claims_json, ret_session, ret_cost);
+        sessionrow_secret_deinit(&secret);
+    }
+    if (err == GW_E_INVALID) {
+        log_write(LOG_WARN, "a session's row does not open: is its key missing from session.key_file?", NULL);
+        return GW_E_NOTFOUND;
+    }
+    if (err != GW_OK)
+        return err;
+    struct session *s = *ret_session;
+    s->created_s = row->created_s;
+    s->expires_s = expires_s;
+    s->noted_s = row->seen_s;
+    s->seen_s = now_s;
+    return GW_OK;
+}
+
+/* A cache too small for all who are active might drop a session before the sweep has written its use, again and again, so
+ * loading writes too. GW_E_NOTFOUND: the row went meanwhile. A store that reads but doesn't write lets people go on. */
+static enum gw_err note_use(struct load *load, struct session **session)
+{
+    struct session *s = *session;
+    if (s->seen_s - s->noted_s < load->ss->note_s)
+        return GW_OK;
+    enum gw_err err = store_session_touch(load->ss->spec.store, load->id, s->seen_s);
+    if (err == GW_E_NOTFOUND) {
+        session_unref(s);
+        *session = NULL;
+        return err;
+    }
+    if (err == GW_OK)
+        s->noted_s = s->seen_s;
+    return GW_OK;
+}
+
+static enum gw_err load_read(struct load *load, int64_t now_s, struct session **ret_session, size_t *ret_cost)
+{
+    struct store_row row;
+    enum gw_err err = store_session_get(load->ss->spec.store, load->id, &row);
+    if (err != GW_OK)
+        return err;
+    err = open_session(load->ss, &row, view_at(load->cookie, sizeof(load->cookie)), now_s, ret_session, ret_cost);
+    store_row_deinit(&row);
+    return err == GW_OK ? note_use(load, ret_session) : err;
+}
+
+static void load_run(void *arg)
+{
+    struct load *load = arg;
+    struct shard *sh = shard_of(load->ss, load->id);
+    int64_t now_s = epoch_now_s();
+    size_t cost = 0;
+    load->err = load_read(load, now_s, &load->session, &cost);
+    pthread_mutex_lock(&sh->lock);
+    if (load->err == GW_OK && !load->is_ended) {
+        /* Another loop may have been first: one object per session. */
+        struct session *other = shard_find_live(sh, load->id, now_s, load->ss->spec.idle_s);
+        if (other == NULL) {
+            shard_put_live(sh, load->id, load->session, cost);
+        } else {
+            session_unref(load->session);
+            load->session = session_ref(other);
+        }
+    } else if (load->err == GW_E_NOTFOUND) {
+        shard_note_none(sh, load->id, now_s);
+    }
+    pthread_mutex_unlock(&sh->lock);
+}
+
+static void load_done(void *arg)
+{
+    struct load *load = arg;
+    struct shard *sh = shard_of(load->ss, load->id);
+    pthread_mutex_lock(&sh->lock);
+    struct load **link = &sh->loads;
+    while (*link != load)
+        link = &(*link)->next;
+    *link = load->next;
+    enum gw_err err = load->is_ended ? GW_E_NOTFOUND : load->err;
+    pthread_mutex_unlock(&sh->lock);
+    for (size_t i = 0; i < load->n_waiters; i++)
+        load->waiters[i].fn(load->waiters[i].arg, err, err == GW_OK ? session_ref(load->session) : NULL);
+    load_free(load);
+}
+
+static enum gw_err start_load(struct sessions *ss, struct shard *sh, struct loop *l, const uint8_t *id, struct view cookie,
+                                    session_fn fn, void *arg)
+{
+    struct load *load = calloc(1, sizeof(*load));
+    if (load == NULL)
+        return GW_E_NOMEM;
+    load->ss = ss;
+    load->loop = l;
+    memcpy(load->id, id, DIGEST_BYTES);
+    memcpy(load->cookie, cookie.p, SESSION_COOKIE_LEN);
+    enum gw_err err = load_add_waiter(load, fn, arg);
+    if (err == GW_OK)
+        err = jobs_submit(ss->spec.jobs, l, load_run, load_done, load);
+    if (err != GW_OK) {
+        load_free(load);
+        return err;
+    }
+    load->next = sh->loads;
+    sh->loads = load;
+    return GW_OK;
+}
+
+enum gw_err session_load(struct sessions *ss, struct loop *l, struct view cookie, session_fn fn, void *arg)
+{
+    uint8_t id[DIGEST_BYTES];
+    if (cookie.n != SESSION_COOKIE_LEN)
+        return GW_E_NOTFOUND;
+    enum gw_err err = sessionrow_id(cookie, id);
+    if (err != GW_OK)
+        return err;
+    struct shard *sh = shard_of(ss, id);
+    pthread_mutex_lock(&sh->lock);
+    struct load *load = sh->loads;
+    while (load != NULL && (load->is_ended || load->loop != l || !shard_is_id(load->id, id)))
+        load = load->next;
+    if (shard_is_none(sh, id, epoch_now_s()))
+        err = GW_E_NOTFOUND;
+    else if (load != NULL)
+        err = load_add_waiter(load, fn, arg);
+    else
+        err = start_load(ss, sh, l, id, cookie, fn, arg);
+    pthread_mutex_unlock(&sh->lock);
+    return err;
+}
+
+/* ---- creating ---- */
+
+static void making_free(struct making *m)
+{
+    if (m == NULL)
+        return;
+    secret_wipe(m->cookie, sizeof(m->cookie));
+    store_row_deinit(&m->row);
+    session_unref(m->session);
+    free(m);
+}
+
+static void making_freep(struct making **pp)
+{
+    making_free(*pp);
+}
+
+static void make_run(void *arg)
+{
+    struct making *m = arg;
+    struct shard *sh = shard_of(m->ss, m->row.id);
+    m->err = store_session_put(m->ss->spec.store, &m->row);
+    if (m->err != GW_OK)
+        return;
+    pthread_mutex_lock(&sh->lock);
+    shard_put_live(sh, m->row.id, m->session, m->cost);
+    pthread_mutex_unlock(&sh->lock);
+}
+
+static void make_done(void *arg)
+{
+    struct making *m = arg;
+    m->fn(m->arg, m->err, m->err == GW_OK ? view_at(m->cookie, sizeof(m->cookie)) : VIEW_NONE);
+    making_free(m);
+}
+
+static enum gw_err draw_cookie(char out[SESSION_COOKIE_LEN])
+{
+    uint8_t random[COOKIE_RANDOM_BYTES];
+    struct buf text = BUF(SESSION_COOKIE_LEN);
+    enum gw_err err = rnd_bytes(random, sizeof(random));
+    if (err != GW_OK)
+        return err;
+    b64url_encode(&text, random, sizeof(random));
+    secret_wipe(random, sizeof(random));
+    if (!buf_ok(&text) || text.n != SESSION_COOKIE_LEN)
+        return GW_E_NOMEM;
+    memcpy(out, text.p, SESSION_COOKIE_LEN);
+    secret_wipe(text.p, text.n);
+    buf_deinit(&text);
+    return GW_OK;
+}
+
+/* All but the disk is done here: a few microseconds, and nothing of the spec needs to be copied. */
+enum gw_err session_create(struct sessions *ss, struct loop *l, const struct session_new_spec *spec, session_made_fn fn,
+                           void *arg)
+{
+    int64_t now_s = epoch_now_s(), expires_s = now_s + ss->spec.absolute_s;
+    if (spec->iss.n == 0 || spec->sub.n == 0)
+        return GW_E_INVALID;
+    GW_CLEANUP(making_freep) struct making *m = calloc(1, sizeof(*m));
+    if (m == NULL)
+        return GW_E_NOMEM;
+    m->ss = ss;
+    m->fn = fn;
+    m->arg = arg;
+    enum gw_err err = session_decode(ss, spec->claims_json, &m->session, &m->cost);
+    if (err == GW_OK)
+        err = draw_cookie(m->cookie);
+    if (err == GW_OK)
+        err = sessionrow_seal(ss->spec.ring, spec, view_at(m->cookie, sizeof(m->cookie)), now_s, expires_s, &m->row);
+    if (err != GW_OK)
+        return err;
+    m->session->created_s = m->session->seen_s = m->session->noted_s = now_s;
+    m->session->expires_s = expires_s;
+    err = jobs_submit(ss->spec.jobs, l, make_run, make_done, m);
+    if (err == GW_OK)
+        GW_TAKE(m);
+    return err;
+}
+
+/* ---- ending ---- */
+
+static void end_run(void *arg)
+{
+    struct ending *e = arg;
+    struct store *store = e->ss->spec.store;
+    struct store_row row;
+    if (store_session_get(store, e->id, &row) == GW_OK) {
+        e->was_known = true;
+        /* Without it the logout is still one, only not at the provider. */
+        if (sessionrow_open(e->ss->spec.ring, &row, view_at(e->cookie, sizeof(e->cookie)), &e->secret) != GW_OK)
+            e->secret = (struct sessionrow_secret){.id_token = VIEW_NONE};
+        store_row_deinit(&row);
+    }
+    e->err = store_session_delete(store, e->id);
+}
+
+static void end_done(void *arg)
+{
+    struct ending *e = arg;
+    struct shard *sh = shard_of(e->ss, e->id);
+    pthread_mutex_lock(&sh->lock);
+    shard_finish_ending(sh, e, epoch_now_s());
+    pthread_mutex_unlock(&sh->lock);
+    e->fn(e->arg, e->err, e->secret.id_token);
+    sessionrow_secret_deinit(&e->secret);
+    secret_wipe(e->cookie, sizeof(e->cookie));
+    free(e);
+}
+
+enum gw_err session_end(struct sessions *ss, struct loop *l, struct view cookie, session_ended_fn fn, void *arg)
+{
+    if (cookie.n != SESSION_COOKIE_LEN)
+        return GW_E_NOTFOUND;
+    struct ending *e = calloc(1, sizeof(*e));
+    if (e == NULL)
+        return GW_E_NOMEM;
+    *e = (struct ending){.ss = ss, .fn = fn, .arg = arg};
+    memcpy(e->cookie, cookie.p, SESSION_COOKIE_LEN);
+    enum gw_err err = sessionrow_id(cookie, e->id);
+    if (err != GW_OK) {
+        free(e);
+        return err;
+    }
+    struct shard *sh = shard_of(ss, e->id);
+    pthread_mutex_lock(&sh->lock);
+    shard_start_ending(sh, e);
+    err = jobs_submit(ss->spec.jobs, l, end_run, end_done, e);
+    if (err != GW_OK) {
+        e->err = err;
+        shard_finish_ending(sh, e, epoch_now_s());
+    }
+    pthread_mutex_unlock(&sh->lock);
+    if (err != GW_OK)
+        free(e);
+    return err;
+}

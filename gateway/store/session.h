@@ -1,0 +1,99 @@
+/* session: who is logged in, remembered in memory in front of the store and shared by all loops.
+ *
+ * Shape: a cookie's value goes in, a counted session comes out. session_find() looks in memory only; what isn't there is
+ * fetched through the job pool by session_load(), once per loop however many requests ask. Both limits (idle and absolute)
+ * are judged on every hit. A store that fails takes nobody's session who is in memory, and lets nobody else in.
+ * Memory: at most cache_bytes over all shards, sessions used longest ago go first; SESSION_NONE_MAX cookies known to belong
+ * to nobody are remembered for SESSION_NONE_S, so that repeating one does not reach the disk.
+ * Times: the row's seen_s lags: it is written behind, once a minute at most and each 1/60 of the idle limit, by the sweep.
+ * After a restart the idle limit may therefore strike that much early, never late. At most one SESSION_SWEEP_S more.
+ * Logout: session_end() takes effect at once on every loop; a load under way or begun meanwhile answers GW_E_NOTFOUND.
+ * If the store cannot delete the row, the session stays dead in this process and each sweep tries again.
+ * Owns: sessions borrows store, jobs, ring and loops; all outlive it. Callbacks run later on the loop given, exactly once, and
+ * only if the call returned GW_OK; views handed to them are borrowed for the call. `arg` must live until then.
+ * Threads: any, each with its own loop; shards have short locks that are never held over I/O. A session is immutable. */
+#pragma once
+
+#include "store/store.h"
+#include "util/jobs.h"
+#include "util/seal.h"
+
+enum {
+    SESSION_COOKIE_LEN = 43, /* 256 random bits in b64url */
+    SESSION_CACHE_BYTES = 64 * 1024 * 1024,
+    SESSION_SECRET_MAX = 192 * 1024, /* claims and tokens of one session, as they are sealed */
+    SESSION_LABEL_MAX = 4096,
+    SESSION_WAITERS_MAX = 1024, /* for one load on one loop */
+    SESSION_NONE_S = 10,
+    SESSION_NONE_MAX = 16384,
+    SESSION_UNDELETED_MAX = 1024, /* logouts that the store has still to hear of */
+    SESSION_SWEEP_S = 60,
+    SESSION_NOTE_S = 60, /* seen_s is written this often at most */
+};
+
+/* What becomes of claims is not known here: handed in. */
+struct session_codec {
+    /* GW_E_INVALID: not to be used. ret_bytes: the memory that it takes. */
+    enum gw_err (*decode)(void *cls, struct view claims_json, void **ret_who, size_t *ret_bytes);
+    void *(*ref)(void *who); /* for those who keep a `who` longer than its session; not called here */
+    void (*unref)(void *who);
+    void *cls;
+};
+
+struct sessions_spec {
+    struct store *store;
+    struct jobs *jobs;
+    const struct seal_ring *ring;
+    int64_t idle_s, absolute_s; /* positive */
+    size_t cache_bytes;         /* 0 = SESSION_CACHE_BYTES */
+    struct session_codec codec;
+};
+
+struct sessions;
+struct session;
+
+enum gw_err sessions_new(const struct sessions_spec *spec, struct sessions **ret_sessions) GW_MUST_CHECK;
+/* When nothing is under way any more: the job pool is done and the loops have stopped, but the loop of
+ * session_sweep_start() is still there. Sessions that are still held stay valid. */
+void sessions_free(struct sessions *ss);
+
+enum session_found { SESSION_NONE, SESSION_FOUND, SESSION_LOADING };
+
+/* Memory only. SESSION_FOUND: *ret_session is a counted reference. SESSION_LOADING: not known here, ask session_load(). */
+enum session_found session_find(struct sessions *ss, struct view cookie, int64_t now_s,
+                                struct session **ret_session) GW_MUST_CHECK;
+
+/* s: a counted reference for the callee, NULL unless GW_OK. GW_E_NOTFOUND: none, or over its limits, or it cannot be opened. */
+typedef void (*session_fn)(void *arg, enum gw_err err, struct session *s);
+/* GW_E_NOTFOUND known to be nobody's; GW_E_LIMIT pool full or too many wait; GW_E_IO, GW_E_NOMEM. */
+enum gw_err session_load(struct sessions *ss, struct loop *l, struct view cookie, session_fn fn, void *arg) GW_MUST_CHECK;
+
+struct session_new_spec {
+    struct view claims_json, id_token, access_token, refresh_token; /* a token that there isn't is empty */
+    int64_t access_expires_s;                                       /* 0 = unknown */
+    struct view iss, sub, sid, username, ip;                        /* sid may be empty */
+};
+
+/* cookie: its value, SESSION_COOKIE_LEN characters; VIEW_NONE unless GW_OK. */
+typedef void (*session_made_fn)(void *arg, enum gw_err err, struct view cookie);
+/* Draws the cookie's value, seals, writes and caches. The spec is borrowed for the call. GW_E_INVALID claims that the codec
+ * refuses; GW_E_LIMIT too large, store or pool full. */
+enum gw_err session_create(struct sessions *ss, struct loop *l, const struct session_new_spec *spec, session_made_fn fn,
+                           void *arg) GW_MUST_CHECK;
+
+/* id_token: for RP-initiated logout; empty if the row was gone or would not open. GW_OK also if there was no such session;
+ * GW_E_IO: the row may still be there. */
+typedef void (*session_ended_fn)(void *arg, enum gw_err err, struct view id_token);
+/* GW_E_NOTFOUND no cookie of ours; GW_E_LIMIT pool full: in memory the session is dead all the same. */
+enum gw_err session_end(struct sessions *ss, struct loop *l, struct view cookie, session_ended_fn fn, void *arg) GW_MUST_CHECK;
+
+void *session_who(const struct session *s); /* borrowed from s */
+int64_t session_created_s(const struct session *s);
+int64_t session_expires_s(const struct session *s); /* the absolute limit */
+void session_unref(struct session *s);              /* NULL is fine */
+
+/* Every SESSION_SWEEP_S by a timer on l: writes behind, deletes what a failed logout left, removes what has ended. Once;
+ * from any thread. */
+enum gw_err session_sweep_start(struct sessions *ss, struct loop *l) GW_MUST_CHECK;
+/* The same now, on the calling thread; blocks, for the job pool. */
+enum gw_err session_sweep_now(struct sessions *ss) GW_MUST_CHECK;
