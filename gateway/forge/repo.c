@@ -48,7 +48,8 @@ static bool github_owner_is_valid(struct view owner)
     return true;
 }
 
-/* One segment of a group, workspace or user elsewhere. Old GitLab groups may begin with `_` or `.`, but nothing may look like an option. */
+/* One segment of a group, workspace or user elsewhere. Old GitLab groups may begin with `_` or `.`, but nothing may look like an
+ * option. */
 static bool plain_owner_is_valid(struct view owner)
 {
     return all_name_bytes(owner) && owner.p[0] != '-' && (is_alnum(owner.p[owner.n - 1]) || owner.p[owner.n - 1] == '_') &&
@@ -172,9 +173,9 @@ static bool split_flat(struct view *path, struct view *ret_owner, struct view *r
     return ret_name->p != NULL;
 }
 
-/* A path that names no repository is judged by itself, so it must be canonical as a whole. One that names a repository is opaque behind it,
- * but for what a proxy in front could resolve into another repository; and but for "//" right there, since what is left after the prefix has
- * been cut off would be a target that some take for another host. */
+/* A path that names no repository is judged by itself, so it must be canonical as a whole. One that names a repository is opaque
+ * behind it, but for what a proxy in front could resolve into another repository; and but for "//" right there, since what is
+ * left after the prefix has been cut off would be a target that some take for another host. */
 enum repo_found repo_parse_path(const struct forge *forges, size_t n_forges, struct view path, struct repo *ret_repo)
 {
     struct view rest = path, segment = take_segment(&rest), owner, name;
@@ -199,7 +200,8 @@ enum repo_found repo_parse_path(const struct forge *forges, size_t n_forges, str
 static bool cut_base_url(const struct forge *forge, struct view text, struct view *ret_path)
 {
     struct uri base, u;
-    if (uri_parse(view_of(forge->url), &base) != GW_OK || uri_parse(text, &u) != GW_OK || !uri_same_origin(&base, &u) || u.query.p != NULL)
+    if (uri_parse(view_of(forge->url), &base) != GW_OK || uri_parse(text, &u) != GW_OK || !uri_same_origin(&base, &u) ||
+        u.query.p != NULL)
         return false;
     if (base.path.p[base.path.n - 1] == '/')
         base.path.n--;
@@ -224,7 +226,8 @@ static enum gw_err parse_owner_name(const struct forge *forge, struct view text,
     if (n_owner < 2)
         return GW_E_INVALID;
     struct view owner = view_at(text.p, n_owner - 1), name = view_skip(text, n_owner);
-    if (!owner_is_valid(forge == NULL ? FORGE_GITLAB : forge->kind, owner) || !name_is_valid(forge == NULL ? FORGE_GITHUB : forge->kind, name))
+    if (!owner_is_valid(forge == NULL ? FORGE_GITLAB : forge->kind, owner) ||
+        !name_is_valid(forge == NULL ? FORGE_GITHUB : forge->kind, name))
         return GW_E_INVALID;
     repo_fill(ret_repo, forge, owner, name);
     ret_repo->display_owner = ret_repo->display_name = ret_repo->rest = VIEW_NONE;

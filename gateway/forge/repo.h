@@ -4,7 +4,8 @@
  * (GitHub, Bitbucket, Gitea: lower case), and the rest byte for byte.
  * Ambiguous spellings in the prefix are refused, not repaired: encoded characters at all, dot segments, empty segments, `;`,
  * control and 8-bit bytes. What follows the prefix is opaque, but may not hold dot segments either (raw or encoded), encoded
- * slashes, backslashes or NUL are left to it.
+ * slashes, backslashes or NUL are left to it. GitLab's projects nest, so theirs is `/{forge}/{path…}/-/ws[/rest]`. A path that names a forge
+ * and no repository, or none at all but is not canonical (uri_path_is_canonical), is ambiguous too; so is a rest that starts with `//`.
  * Source: PLATFORM 4.1. Owns: views into the path, and text of its own for the canonical form. Threads: values. */
 #pragma once
 
@@ -36,8 +37,9 @@ enum repo_found {
 
 /* ret_repo is set for REPO_ONE only. */
 enum repo_found repo_parse_path(const struct forge *forges, size_t n_forges, struct view path, struct repo *ret_repo);
-/* "forge:owner/name", "owner/name" (then every forge matches: ret has forge NULL) or an https URL of a configured forge; for list entries and
- * tools. GW_E_INVALID if it does not parse. display_* and rest stay empty. */
+/* "forge:owner/name", "owner/name" (then every forge matches: ret has forge NULL, full "owner/name") or an https URL of a configured
+ * forge (`.git` and one slash at its end are dropped); for list entries and tools. GW_E_INVALID if it does not parse. display_* and rest
+ * stay empty. */
 enum gw_err repo_parse_ref(const struct forge *forges, size_t n_forges, struct view text, struct repo *ret_repo) GW_MUST_CHECK;
 enum gw_err repo_kind_parse(struct view text, enum forge_kind *ret_kind) GW_MUST_CHECK;
 bool repo_forge_name_is_valid(struct view name);

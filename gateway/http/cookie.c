@@ -1,6 +1,6 @@
-/* Reading is done twice over: loosely, to see every pair that some parser could take for a cookie of that name, and strictly, to take a
- * value. A semicolon always ends a pair, also inside quotes: browsers send it so (RFC 6265 5.4), and a parser that lets quotes span pairs
- * can be made to read another cookie's value. */
+/* Reading is done twice over: loosely, to see every pair that some parser could take for a cookie of that name, and strictly, to
+ * take a value. A semicolon always ends a pair, also inside quotes: browsers send it so (RFC 6265 5.4), and a parser that lets
+ * quotes span pairs can be made to read another cookie's value. */
 #include "http/cookie.h"
 
 #include "http/header.h"
@@ -68,7 +68,7 @@ static size_t count_named(struct view header, struct view wanted, struct view *v
     struct view piece, name;
     size_t n = 0, pos = 0;
     while (next_piece(header, &pos, &piece)) {
-        if (view_index(piece, '=') == piece.n || !view_eq(piece_name(piece), wanted))
+        if (!view_starts(piece, wanted) || view_index(piece, '=') == piece.n || !view_eq(piece_name(piece), wanted))
             continue;
         n++;
         struct view found;
@@ -80,11 +80,10 @@ static size_t count_named(struct view header, struct view wanted, struct view *v
 
 enum cookie_found cookie_get(const struct request *r, struct view name, struct view *ret_value)
 {
-    struct view value = VIEW_NONE;
-    size_t n = 0;
-    for (size_t i = 0; r->seen[HEADER_COOKIE] > 0 && i < r->n_headers; i++)
-        if (view_eq_ci(r->headers[i].name, VIEW("cookie")))
-            n += count_named(r->headers[i].value, name, &value);
+    struct view value = VIEW_NONE, header;
+    size_t n = 0, pos = 0;
+    while (header_next(r, HEADER_COOKIE, &pos, &header))
+        n += count_named(header, name, &value);
     if (n > 1)
         return COOKIE_REPEATED;
     if (value.p == NULL)
@@ -112,7 +111,8 @@ static bool path_is_valid(struct view path)
     return path.n == 0 || (path.p[0] == '/' && value_is_strict(path));
 }
 
-/* A name or value that would end the pair, or the header, fails the buffer: better no cookie than one that says something else. */
+/* A name or value that would end the pair, or the header, fails the buffer: better no cookie than one that says something else.
+ */
 void cookie_format(struct buf *out, const struct cookie_spec *c)
 {
     if (!header_is_token(c->name) || !value_is_strict(c->value) || !path_is_valid(c->path)) {

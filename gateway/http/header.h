@@ -10,13 +10,15 @@
 
 enum header_found { HEADER_ABSENT, HEADER_ONE, HEADER_AMBIGUOUS };
 
-/* The known name that this is, or (ret_is_exact false) only looks like; HEADER_OTHER if neither. */
-enum header_id header_id_of(struct view name, bool *ret_is_exact);
+/* The known name that this is, or (ret_is_exact false) only looks like; HEADER_OTHER if neither. And whether it is a token at all. */
+enum header_id header_id_of(struct view name, bool *ret_is_exact, bool *ret_is_token);
 
 /* HEADER_ONE only if there is exactly one and no look-alike. ret_value is empty otherwise. */
 enum header_found header_get(const struct request *r, enum header_id id, struct view *ret_value);
 /* The single value, or an empty view for absent or ambiguous ones. */
 struct view header_value(const struct request *r, enum header_id id);
+/* Walks all values of a name, without its look-alikes: size_t pos = 0; while (header_next(r, id, &pos, &value)) … */
+bool header_next(const struct request *r, enum header_id id, size_t *pos, struct view *ret_value);
 /* By any name; exact but for case; first one. */
 struct view header_find(const struct request *r, struct view name);
 

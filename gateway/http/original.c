@@ -26,6 +26,9 @@ static bool segment_starts(struct view segment, struct view lower)
 static enum segment segment_kind(struct view segment)
 {
     size_t n_dots = 0, n_others = 0;
+    /* Most begin otherwise, and the bytes that may vanish, climb or be ours are few. */
+    if (segment.n > 0 && (uint8_t)segment.p[0] > ' ' && memchr("_oO.;", segment.p[0], 5) == NULL)
+        return SEGMENT_OTHER;
     if (segment_starts(segment, VIEW("_repogate")) || segment_starts(segment, VIEW("outpost.goauthentik.io")))
         return SEGMENT_OWN;
     for (size_t i = 0; i < segment.n && segment.p[i] != ';'; i++) {
@@ -80,7 +83,8 @@ static size_t decode_once(char *p, size_t *n)
     return n_escapes;
 }
 
-/* Decoding only ever reveals more separators, dots and prefixes, so one look at the fully decoded path covers every parser that decodes less. */
+/* Decoding only ever reveals more separators, dots and prefixes, so one look at the fully decoded path covers every parser that
+ * decodes less. */
 bool original_is_own_path(struct view path)
 {
     char text[URI_MAX];
@@ -111,13 +115,18 @@ static enum original_fault believe(const struct request *r, enum header_id id, s
     return ORIGINAL_REPEATED;
 }
 
+static bool has_encoded_nul(struct view path)
+{
+    return view_index(path, '%') < path.n && view_contains(path, VIEW("%00"));
+}
+
 /* The strictness for every path, whether or not it names a repository: what the proxy in front could resolve before it chooses a
  * location may not be there at all (PLATFORM 0.3(8), 2.4). repo_parse_path() is stricter yet about the repository's prefix. */
 static enum original_fault check_path(struct view path)
 {
     if (original_is_own_path(path))
         return ORIGINAL_OWN_PATH;
-    return uri_path_has_dot_segment(path) || view_contains(path, VIEW("%00")) ? ORIGINAL_AMBIGUOUS : ORIGINAL_FINE;
+    return uri_path_has_dot_segment(path) || has_encoded_nul(path) ? ORIGINAL_AMBIGUOUS : ORIGINAL_FINE;
 }
 
 static enum original_fault find_url(const struct request *r, const struct uri *public_url, struct uri *ret_uri)
@@ -146,9 +155,11 @@ static enum original_fault find_method_and_client(const struct request *r, struc
     return is_clear ? ORIGINAL_FINE : ORIGINAL_AMBIGUOUS;
 }
 
-/* From the right: each proxy appends whom it saw, so the first one that is not ours is the client, and what stands left of it is the client's
- * own word. That must parse too: it is a sign that the list isn't read as it was written (heimdall CVE-2026-57210). */
-enum original_fault original_find_client(const struct request *r, const struct ipnet *trusted, size_t n_trusted, struct ipaddr *ret_client)
+/* From the right: each proxy appends whom it saw, so the first one that is not ours is the client, and what stands left of it is
+ * the client's own word. That must parse too: it is a sign that the list isn't read as it was written (heimdall CVE-2026-57210).
+ */
+enum original_fault original_find_client(const struct request *r, const struct ipnet *trusted, size_t n_trusted,
+                                         struct ipaddr *ret_client)
 {
     struct view list;
     if (!r->peer_is_trusted || header_get(r, HEADER_X_FORWARDED_FOR, &list) == HEADER_ABSENT) {
@@ -168,7 +179,8 @@ enum original_fault original_find_client(const struct request *r, const struct i
     return ORIGINAL_FINE;
 }
 
-static enum original_fault find_nginx(const struct request *r, bool is_outpost, const struct uri *public_url, struct original *ret_original)
+static enum original_fault find_nginx(const struct request *r, bool is_outpost, const struct uri *public_url,
+                                      struct original *ret_original)
 {
     struct original o = {0};
     if (!r->peer_is_trusted)
@@ -181,8 +193,8 @@ static enum original_fault find_nginx(const struct request *r, bool is_outpost, 
     return fault;
 }
 
-static enum original_fault find_own(const struct request *r, const struct uri *public_url, const struct ipnet *trusted, size_t n_trusted,
-                                    struct original *ret_original)
+static enum original_fault find_own(const struct request *r, const struct uri *public_url, const struct ipnet *trusted,
+                                    size_t n_trusted, struct original *ret_original)
 {
     struct original o = {.uri = r->uri, .method = r->method};
     struct view host;
@@ -190,7 +202,8 @@ static enum original_fault find_own(const struct request *r, const struct uri *p
     if (fault != ORIGINAL_FINE)
         return fault;
     o.uri.scheme = public_url->scheme;
-    if (uri_parse_authority(host, view_eq(public_url->scheme, VIEW("https")) ? 443 : 80, &o.uri) != GW_OK || !uri_same_origin(&o.uri, public_url))
+    if (uri_parse_authority(host, view_eq(public_url->scheme, VIEW("https")) ? 443 : 80, &o.uri) != GW_OK ||
+        !uri_same_origin(&o.uri, public_url))
         return ORIGINAL_AMBIGUOUS;
     fault = check_path(o.uri.path);
     if (fault == ORIGINAL_FINE)
@@ -200,8 +213,8 @@ static enum original_fault find_own(const struct request *r, const struct uri *p
     return fault;
 }
 
-enum original_fault original_find(const struct request *r, enum dialect d, const struct uri *public_url, const struct ipnet *trusted,
-                                  size_t n_trusted, struct original *ret_original)
+enum original_fault original_find(const struct request *r, enum dialect d, const struct uri *public_url,
+                                  const struct ipnet *trusted, size_t n_trusted, struct original *ret_original)
 {
     switch (d) {
     case DIALECT_NGINX:

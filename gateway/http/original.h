@@ -28,8 +28,8 @@ struct original {
 /* public_url: whose host and scheme an original URL must have. */
 enum original_fault original_find(const struct request *r, enum dialect d, const struct uri *public_url,
                                   const struct ipnet *trusted, size_t n_trusted, struct original *ret_original) GW_MUST_CHECK;
-/* The client's address as DIALECT_OWN has it, also for our own pages: the rightmost of X-Forwarded-For that is no trusted proxy, or the peer. Every
- * element must be an address. */
+/* The client's address as DIALECT_OWN has it, also for our own pages: the rightmost of X-Forwarded-For that is no trusted proxy,
+ * or the peer. Every element must be an address. */
 enum original_fault original_find_client(const struct request *r, const struct ipnet *trusted, size_t n_trusted,
                                          struct ipaddr *ret_client) GW_MUST_CHECK;
 /* "original_url_missing" and so on; "" for ORIGINAL_FINE. */

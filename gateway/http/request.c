@@ -12,17 +12,18 @@ void request_reset(struct request *r)
     memset(r->slot, 0, sizeof(r->slot));
     memset(r->seen, 0, sizeof(r->seen));
     r->peer = (struct ipaddr){0};
-    r->peer_is_trusted = r->has_body = r->is_chunked = false;
+    r->peer_is_trusted = r->has_body = r->is_chunked = r->has_bad_name = false;
     r->content_length = 0;
 }
 
 enum gw_err request_add_header(struct request *r, struct view name, struct view value)
 {
-    bool is_exact;
+    bool is_exact, is_token;
     if (r->n_headers == REQUEST_HEADERS_MAX)
         return GW_E_LIMIT;
     r->headers[r->n_headers++] = (struct header){name, view_trim(value)};
-    enum header_id id = header_id_of(name, &is_exact);
+    enum header_id id = header_id_of(name, &is_exact, &is_token);
+    r->has_bad_name = r->has_bad_name || !is_token;
     if (id == HEADER_OTHER)
         return GW_OK;
     r->seen[id]++;
@@ -31,29 +32,18 @@ enum gw_err request_add_header(struct request *r, struct view name, struct view 
     return GW_OK;
 }
 
-/* RFC 9110 9.3 and WebDAV (RFC 4918, 3253, 3744, 4791, 5323). Without CONNECT and TRACE, which ask something of the proxy itself. */
+/* RFC 9110 9.3 and WebDAV (RFC 4918, 3253, 3744, 4791, 5323). Without CONNECT and TRACE, which ask something of the proxy itself.
+ */
 static const struct {
     struct view name;
     enum method id;
 } methods[] = {
-    {VIEW("GET"), METHOD_GET},
-    {VIEW("HEAD"), METHOD_HEAD},
-    {VIEW("POST"), METHOD_POST},
-    {VIEW("PUT"), METHOD_PUT},
-    {VIEW("PATCH"), METHOD_PATCH},
-    {VIEW("DELETE"), METHOD_DELETE},
-    {VIEW("OPTIONS"), METHOD_OPTIONS},
-    {VIEW("PROPFIND"), METHOD_OTHER},
-    {VIEW("PROPPATCH"), METHOD_OTHER},
-    {VIEW("MKCOL"), METHOD_OTHER},
-    {VIEW("COPY"), METHOD_OTHER},
-    {VIEW("MOVE"), METHOD_OTHER},
-    {VIEW("LOCK"), METHOD_OTHER},
-    {VIEW("UNLOCK"), METHOD_OTHER},
-    {VIEW("REPORT"), METHOD_OTHER},
-    {VIEW("SEARCH"), METHOD_OTHER},
-    {VIEW("ACL"), METHOD_OTHER},
-    {VIEW("MKCALENDAR"), METHOD_OTHER},
+    {VIEW("GET"), METHOD_GET},         {VIEW("HEAD"), METHOD_HEAD},      {VIEW("POST"), METHOD_POST},
+    {VIEW("PUT"), METHOD_PUT},         {VIEW("PATCH"), METHOD_PATCH},    {VIEW("DELETE"), METHOD_DELETE},
+    {VIEW("OPTIONS"), METHOD_OPTIONS}, {VIEW("PROPFIND"), METHOD_OTHER}, {VIEW("PROPPATCH"), METHOD_OTHER},
+    {VIEW("MKCOL"), METHOD_OTHER},     {VIEW("COPY"), METHOD_OTHER},     {VIEW("MOVE"), METHOD_OTHER},
+    {VIEW("LOCK"), METHOD_OTHER},      {VIEW("UNLOCK"), METHOD_OTHER},   {VIEW("REPORT"), METHOD_OTHER},
+    {VIEW("SEARCH"), METHOD_OTHER},    {VIEW("ACL"), METHOD_OTHER},      {VIEW("MKCALENDAR"), METHOD_OTHER},
 };
 
 static size_t method_index(struct view method)
@@ -90,11 +80,11 @@ static enum request_fault check_target(struct request *r)
 static enum request_fault check_headers(const struct request *r)
 {
     size_t n_bytes = r->method.n + r->target.n;
+    if (r->has_bad_name)
+        return REQUEST_BAD_HEADER_NAME;
     for (size_t i = 0; i < r->n_headers; i++) {
         const struct header *h = &r->headers[i];
         n_bytes += h->name.n + h->value.n + sizeof(": \r\n") - 1;
-        if (!header_is_token(h->name))
-            return REQUEST_BAD_HEADER_NAME;
         if (!header_value_is_clean(h->value))
             return REQUEST_BAD_HEADER_VALUE;
     }
@@ -103,19 +93,19 @@ static enum request_fault check_headers(const struct request *r)
 
 static enum request_fault check_cookies(const struct request *r)
 {
-    size_t n_bytes = 0;
-    for (size_t i = 0; r->seen[HEADER_COOKIE] > 0 && i < r->n_headers; i++)
-        if (view_eq_ci(r->headers[i].name, VIEW("cookie")))
-            n_bytes += r->headers[i].value.n;
+    size_t n_bytes = 0, pos = 0;
+    struct view value;
+    while (header_next(r, HEADER_COOKIE, &pos, &value))
+        n_bytes += value.n;
     return n_bytes > REQUEST_COOKIE_MAX_BYTES ? REQUEST_TOO_LARGE : REQUEST_FINE;
 }
 
-/* Headers that frame the message or carry who is asking: a second one, or one look-alike, is what another parser might take instead.
- * Those that say which request a proxy asks about are not here, since `original` has its own answers for them. */
+/* Headers that frame the message or carry who is asking: a second one, or one look-alike, is what another parser might take
+ * instead. Those that say which request a proxy asks about are not here, since `original` has its own answers for them. */
 static enum request_fault check_repeats(const struct request *r)
 {
-    static const enum header_id once[] = {HEADER_HOST, HEADER_CONTENT_LENGTH, HEADER_TRANSFER_ENCODING, HEADER_AUTHORIZATION,
-                                          HEADER_CONTENT_TYPE, HEADER_ORIGIN};
+    static const enum header_id once[] = {HEADER_HOST,          HEADER_CONTENT_LENGTH, HEADER_TRANSFER_ENCODING,
+                                          HEADER_AUTHORIZATION, HEADER_CONTENT_TYPE,   HEADER_ORIGIN};
     for (size_t i = 0; i < sizeof(once) / sizeof(once[0]); i++)
         if (r->seen[once[i]] > 1 || (r->seen[once[i]] == 1 && r->slot[once[i]] == 0))
             return REQUEST_REPEATED_HEADER;

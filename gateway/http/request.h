@@ -72,6 +72,7 @@ struct request {
     /* Index + 1 into headers of the first of each known name, 0 = absent; and how many there were, look-alikes (see header.h) counted too. */
     uint8_t slot[HEADER_ID_COUNT];
     uint8_t seen[HEADER_ID_COUNT];
+    bool has_bad_name; /* a header name is no token; noted for request_check() */
     struct ipaddr peer;
     bool peer_is_trusted; /* in server.trusted_proxies */
     bool has_body;        /* a body was announced: Content-Length other than 0, or Transfer-Encoding */

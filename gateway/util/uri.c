@@ -56,7 +56,8 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* WHATWG URL 3.5: a host whose last label is a number is an IPv4 address, in spellings such as 0x7f.1 that others take for a name. */
+/* WHATWG URL 3.5: a host whose last label is a number is an IPv4 address, in spellings such as 0x7f.1 that others take for a
+ * name. */
 static bool label_is_number(struct view label)
 {
     if (!is_digit(label.p[0]))
@@ -192,7 +193,8 @@ static size_t separator_at(struct view v, size_t i)
     return byte == '/' || byte == '\\' ? 3 : 0;
 }
 
-/* Does a segment that consists of one or two dots, encoded or not, begin at i? `..;x` counts: servlet containers cut the parameter off. */
+/* Does a segment that consists of one or two dots, encoded or not, begin at i? `..;x` counts: servlet containers cut the
+ * parameter off. */
 static bool dots_at(struct view v, size_t i)
 {
     size_t n_dots = 0;

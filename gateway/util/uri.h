@@ -29,8 +29,8 @@ enum gw_err uri_parse_authority(struct view text, uint16_t default_port, struct 
 bool uri_same_origin(const struct uri *a, const struct uri *b);
 /* Has a segment that some parser would resolve: `.` or `..`, raw or encoded once, also between encoded slashes or before `;`. */
 bool uri_path_has_dot_segment(struct view path);
-/* No other path means the same to some parser: no empty segments, dot segments or `;`, and escapes, in upper case, only of bytes that can't
- * stand raw (and of no control bytes or backslashes). */
+/* No other path means the same to some parser: no empty segments, dot segments or `;`, and escapes, in upper case, only of bytes
+ * that can't stand raw (and of no control bytes or backslashes). */
 bool uri_path_is_canonical(struct view path);
 /* Decodes percent-encoding into out; GW_E_INVALID if broken or if a NUL would result; GW_E_LIMIT past cap. */
 enum gw_err uri_decode(struct view text, char *out, size_t cap, size_t *ret_n) GW_MUST_CHECK;

@@ -1,4 +1,5 @@
-/* Input: values of Cookie headers, one per line. A found value is made of cookie octets; what was filtered holds no cookie of that name. */
+/* Input: values of Cookie headers, one per line. A found value is made of cookie octets; what was filtered holds no cookie of
+ * that name. */
 #include "http/cookie.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Input: dialect and peer in the first byte, target in the first line, then one header per line, "name:value". What is found is on our host, outside
- * our prefixes, and free of segments that a proxy could resolve. */
+/* Input: dialect and peer in the first byte, target in the first line, then one header per line, "name:value". What is found is
+ * on our host, outside our prefixes, and free of segments that a proxy could resolve. */
 #include "http/original.h"
 
 #include <stdlib.h>
@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ipnet trusted;
     struct original o;
     struct view rest = view_at((const char *)data, size);
-    if (size == 0 || uri_parse(VIEW("https://dev.example.org"), &public_url) != GW_OK || ipnet_parse(VIEW("10.0.0.0/8"), &trusted) != GW_OK)
+    if (size == 0 || uri_parse(VIEW("https://dev.example.org"), &public_url) != GW_OK ||
+        ipnet_parse(VIEW("10.0.0.0/8"), &trusted) != GW_OK)
         return 0;
     request_reset(&req);
     enum dialect d = (enum dialect)(data[0] % 3);
@@ -39,7 +40,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     require(req.peer_is_trusted || d == DIALECT_OWN);
     require(uri_same_origin(&o.uri, &public_url) && o.uri.path.p[0] == '/');
-    require(!original_is_own_path(o.uri.path) && !uri_path_has_dot_segment(o.uri.path) && !view_contains(o.uri.path, VIEW("%00")));
-    require(d == DIALECT_OUTPOST_NGINX ? o.method.p == NULL && o.client.family == 0 : request_method_is_known(o.method) && o.client.family != 0);
+    require(!original_is_own_path(o.uri.path) && !uri_path_has_dot_segment(o.uri.path) &&
+            !view_contains(o.uri.path, VIEW("%00")));
+    require(d == DIALECT_OUTPOST_NGINX ? o.method.p == NULL && o.client.family == 0
+                                       : request_method_is_known(o.method) && o.client.family != 0);
     return 0;
 }

@@ -28,10 +28,12 @@ static void check_one(struct view path, const struct repo *r)
     require(n > 0 && (size_t)n + r->rest.n == path.n && view_eq_ci(view_at(prefix, (size_t)n), view_at(path.p, (size_t)n)));
     require(view_ends(path, r->rest) && (r->rest.n == 0 || r->rest.p == path.p + n));
     require(r->rest.n == 0 || (r->rest.p[0] == '/' && !view_starts(r->rest, VIEW("//"))));
-    require(!uri_path_has_dot_segment(path) && view_eq_ci(r->display_owner, view_of(r->owner)) && view_eq_ci(r->display_name, view_of(r->name)));
+    require(!uri_path_has_dot_segment(path) && view_eq_ci(r->display_owner, view_of(r->owner)) &&
+            view_eq_ci(r->display_name, view_of(r->name)));
     snprintf(ref, sizeof(ref), "%s:%s/%s", r->forge->name, r->owner, r->name);
     require(strcmp(ref, r->full) == 0);
-    require(repo_parse_ref(forges, N_FORGES, view_of(ref), &again) == GW_OK && strcmp(again.full, r->full) == 0 && again.forge == r->forge);
+    require(repo_parse_ref(forges, N_FORGES, view_of(ref), &again) == GW_OK && strcmp(again.full, r->full) == 0 &&
+            again.forge == r->forge);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

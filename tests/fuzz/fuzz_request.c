@@ -1,4 +1,5 @@
-/* Input: "METHOD target minor" and one header per line, "name:value". A request that passes has one host, one framing and clean headers. */
+/* Input: "METHOD target minor" and one header per line, "name:value". A request that passes has one host, one framing and clean
+ * headers. */
 #include "http/header.h"
 
 #include <stdlib.h>

@@ -120,7 +120,8 @@ START_TEST(L_takes_our_cookies_out_and_keeps_others_byte_for_byte)
         size_t n_asked = 0;
         cookie_filter(&out, view_of(filters[i].header), drop_ours, &n_asked);
         ck_assert(buf_ok(&out));
-        ck_assert_msg(view_eq(buf_view(&out), view_of(filters[i].left)), "%s gave %.*s", filters[i].header, VIEW_FMT(buf_view(&out)));
+        ck_assert_msg(view_eq(buf_view(&out), view_of(filters[i].left)), "%s gave %.*s", filters[i].header,
+                      VIEW_FMT(buf_view(&out)));
         buf_deinit(&out);
     }
 }
@@ -132,7 +133,8 @@ START_TEST(F5_formats_set_cookie)
         struct cookie_spec spec;
         const char *text;
     } specs[] = {
-        {{.name = {"__Host-repogate", 15}, .value = {"abc", 3}, .max_age_s = -1, .secure = true}, "__Host-repogate=abc; Path=/; HttpOnly; SameSite=Lax; Secure"},
+        {{.name = {"__Host-repogate", 15}, .value = {"abc", 3}, .max_age_s = -1, .secure = true},
+         "__Host-repogate=abc; Path=/; HttpOnly; SameSite=Lax; Secure"},
         {{.name = {"repogate", 8}, .value = {"abc", 3}, .path = {"/_repogate", 10}, .max_age_s = 600},
          "repogate=abc; Path=/_repogate; Max-Age=600; HttpOnly; SameSite=Lax"},
         {{.name = {"a", 1}, .max_age_s = 0, .secure = true}, "a=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"},

@@ -43,7 +43,8 @@ START_TEST(finds_one_field_decoded)
     struct arena a = ARENA(65536);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct view value = VIEW("untouched");
-        ck_assert_msg(form_get(view_of(cases[i].text), view_of(cases[i].name), &a, &value) == cases[i].found, "%s", cases[i].text);
+        ck_assert_msg(form_get(view_of(cases[i].text), view_of(cases[i].name), &a, &value) == cases[i].found, "%s",
+                      cases[i].text);
         const char *expected = cases[i].value == NULL ? "untouched" : cases[i].value;
         ck_assert_msg(view_eq(value, view_of(expected)), "%s gave %.*s", cases[i].text, VIEW_FMT(value));
     }

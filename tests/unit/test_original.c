@@ -53,11 +53,11 @@ static void check_address(const struct ipaddr *a, const char *expected)
     ck_assert_str_eq(text, expected);
 }
 
-#define AUTH "/_repogate/auth/nginx"
-#define HOST "Host: 127.0.0.1:8080\n"
-#define URL "X-Original-URL: https://dev.example.org/github/acme/site/?a=b\n"
+#define AUTH   "/_repogate/auth/nginx"
+#define HOST   "Host: 127.0.0.1:8080\n"
+#define URL    "X-Original-URL: https://dev.example.org/github/acme/site/?a=b\n"
 #define METHOD "X-Original-Method: POST\n"
-#define IP "X-Real-IP: 203.0.113.7\n"
+#define IP     "X-Real-IP: 203.0.113.7\n"
 
 START_TEST(finds_what_nginx_asks_about)
 {
@@ -98,7 +98,8 @@ static const struct {
     /* A1, A2, A3, A6: another header that names a URL, alone or beside the believed one */
     {METHOD IP "X-Original-URI: /github/acme/site/\n", ORIGINAL_MISSING, ORIGINAL_MISSING},
     {METHOD IP "X-Forwarded-Uri: /github/acme/site/\n", ORIGINAL_MISSING, ORIGINAL_MISSING},
-    {METHOD IP "X-Forwarded-Proto: https\nX-Forwarded-Host: dev.example.org\nX-Forwarded-Uri: /github/acme/site/\n", ORIGINAL_MISSING, ORIGINAL_MISSING},
+    {METHOD IP "X-Forwarded-Proto: https\nX-Forwarded-Host: dev.example.org\nX-Forwarded-Uri: /github/acme/site/\n",
+     ORIGINAL_MISSING, ORIGINAL_MISSING},
     {METHOD IP "X-Rewrite-URL: /github/acme/site/\n", ORIGINAL_MISSING, ORIGINAL_MISSING},
     {METHOD IP "X-Envoy-Original-Path: /github/acme/site/\n", ORIGINAL_MISSING, ORIGINAL_MISSING},
     {METHOD IP "Forwarded: host=dev.example.org;proto=https\n", ORIGINAL_MISSING, ORIGINAL_MISSING},
@@ -106,7 +107,9 @@ static const struct {
     {"x_original_uri: /\n" URL METHOD IP, ORIGINAL_AMBIGUOUS, ORIGINAL_AMBIGUOUS},
     {URL METHOD IP "X-Forwarded-Uri: /\n", ORIGINAL_AMBIGUOUS, ORIGINAL_AMBIGUOUS},
     {URL METHOD IP "X.Forwarded.Uri: /\n", ORIGINAL_AMBIGUOUS, ORIGINAL_AMBIGUOUS},
-    {URL METHOD IP "X-Forwarded-Host: evil\nX-Forwarded-Proto: http\nX-Forwarded-Prefix: /x\nX-Forwarded-Port: 1\nX-Forwarded-Method: PUT\n", ORIGINAL_FINE, ORIGINAL_FINE},
+    {URL METHOD IP
+     "X-Forwarded-Host: evil\nX-Forwarded-Proto: http\nX-Forwarded-Prefix: /x\nX-Forwarded-Port: 1\nX-Forwarded-Method: PUT\n",
+     ORIGINAL_FINE, ORIGINAL_FINE},
     {URL METHOD IP "X-Rewrite-URL: /evil\nX-Envoy-Original-Path: /evil\nForwarded: host=evil\n", ORIGINAL_FINE, ORIGINAL_FINE},
     /* A4, H1, H2: doubled and aliased */
     {URL URL METHOD IP, ORIGINAL_REPEATED, ORIGINAL_REPEATED},
@@ -309,6 +312,7 @@ static const struct {
     {"/github/a/b/%252e%252e/%252e%252e/%252e%252e/_repogate", true},
     {"/_repogate/../x", true},
     {"/%2525252525252525252525252525255frepogate", true},
+    {"/github/a/b/%252525252541", true}, /* encoded more often than we look */
     {"/outpost.goauthentik.io", true},
     {"/outpost.goauthentik.io/ping", true},
     {"/Outpost.GoAuthentik.IO/auth/nginx", true},
@@ -381,7 +385,8 @@ static const struct {
     {"/", "dev.example.org", "192.0.2.1", "", ORIGINAL_FINE, "192.0.2.1"},
     {"/", "dev.example.org", "192.0.2.1", "X-Forwarded-For: 127.0.0.1\n", ORIGINAL_FINE, "192.0.2.1"},
     {"/", "dev.example.org", "192.0.2.1", "X-Forwarded-For: rubbish\nX-Forwarded-For: more\n", ORIGINAL_FINE, "192.0.2.1"},
-    {"/", "dev.example.org", "192.0.2.1", "X-Original-URL: https://dev.example.org/x\nX-Forwarded-Host: evil\nX-Real-IP: ::1\n", ORIGINAL_FINE, "192.0.2.1"},
+    {"/", "dev.example.org", "192.0.2.1", "X-Original-URL: https://dev.example.org/x\nX-Forwarded-Host: evil\nX-Real-IP: ::1\n",
+     ORIGINAL_FINE, "192.0.2.1"},
     {"/", "evil.example", "127.0.0.1", "", ORIGINAL_AMBIGUOUS, NULL},
     {"/", "dev.example.org:80", "127.0.0.1", "", ORIGINAL_AMBIGUOUS, NULL},
     {"/", "dev.example.org.evil", "127.0.0.1", "X-Forwarded-Host: dev.example.org\n", ORIGINAL_AMBIGUOUS, NULL},

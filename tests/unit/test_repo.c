@@ -5,10 +5,8 @@
 #include <stdlib.h>
 
 static const struct forge forges[] = {
-    {"github", FORGE_GITHUB, "https://github.com"},
-    {"gitlab", FORGE_GITLAB, "https://gitlab.com"},
-    {"bitbucket", FORGE_BITBUCKET, "https://bitbucket.org"},
-    {"code", FORGE_GITEA, "https://git.example.org/base"},
+    {"github", FORGE_GITHUB, "https://github.com"},          {"gitlab", FORGE_GITLAB, "https://gitlab.com"},
+    {"bitbucket", FORGE_BITBUCKET, "https://bitbucket.org"}, {"code", FORGE_GITEA, "https://git.example.org/base"},
     {"ghe", FORGE_GITHUB, "http://127.0.0.1:8080/"},
 };
 enum { N_FORGES = sizeof(forges) / sizeof(forges[0]) };
@@ -56,7 +54,8 @@ START_TEST(finds_the_repository_and_leaves_the_rest_byte_for_byte)
 END_TEST
 
 static const char *const no_repository[] = {
-    "/", "/health", "/metrics", "/favicon.ico", "/githubx/a/b", "/xgithub/a/b", "/static/a/b/", "/a/github/b", "/caf%C3%A9/x", "/a%20b", "/-/ws",
+    "/",           "/health",      "/metrics", "/favicon.ico", "/githubx/a/b", "/xgithub/a/b", "/static/a/b/",
+    "/a/github/b", "/caf%C3%A9/x", "/a%20b",   "/-/ws",
 };
 
 START_TEST(finds_no_repository_elsewhere)
@@ -72,41 +71,170 @@ END_TEST
 
 /* Group B: paths that someone could read as another repository, or as one where we see none. */
 static const char *const ambiguous[] = {
-    "", "github/acme/site",
+    "",
+    "github/acme/site",
     /* names a forge and no repository */
-    "/github", "/github/", "/github/acme", "/github/acme/", "/github//", "/code/x",
+    "/github",
+    "/github/",
+    "/github/acme",
+    "/github/acme/",
+    "/github//",
+    "/code/x",
     /* another spelling of the forge */
-    "/GitHub/acme/site", "/GITHUB/acme/site", "/%67ithub/acme/site", "/githu%62/acme/site", "/github%2facme/site", "/github;x/acme/site", "/github%00/acme/site",
-    "/%2567ithub/acme/site", "/%2fgithub/acme/site", "/github\\acme\\site", "/\\github/acme/site", "/github /acme/site", "/\tgithub/acme/site", "/\xc7\xa5ithub/a/b",
-    "/;/github/acme/site", "/%20github/acme/site%2e",
+    "/GitHub/acme/site",
+    "/GITHUB/acme/site",
+    "/%67ithub/acme/site",
+    "/githu%62/acme/site",
+    "/github%2facme/site",
+    "/github;x/acme/site",
+    "/github%00/acme/site",
+    "/%2567ithub/acme/site",
+    "/%2fgithub/acme/site",
+    "/github\\acme\\site",
+    "/\\github/acme/site",
+    "/github /acme/site",
+    "/\tgithub/acme/site",
+    "/\xc7\xa5ithub/a/b",
+    "/;/github/acme/site",
+    "/%20github/acme/site%2e",
     /* empty segments: NGINX merges slashes */
-    "//github/acme/site", "///github/acme/site", "/github//acme/site", "/github/acme//site", "/github/acme//", "//", "/github/acme/site//", "/github/acme/site//evil/x",
-    "//static/x", "/static//x",
+    "//github/acme/site",
+    "///github/acme/site",
+    "/github//acme/site",
+    "/github/acme//site",
+    "/github/acme//",
+    "//",
+    "/github/acme/site//",
+    "/github/acme/site//evil/x",
+    "//static/x",
+    "/static//x",
     /* dot segments, raw and encoded, in front, inside and behind */
-    "/./github/acme/site", "/../github/acme/site", "/x/../github/acme/site", "/x/%2e%2e/github/acme/site", "/github/./acme/site", "/github/../github/acme/site",
-    "/github/acme/./site", "/github/acme/../evil/site", "/github/acme/site/..", "/github/acme/site/.", "/github/acme/site/../../evil/repo/index.html",
-    "/github/acme/site/x/../y", "/github/acme/site/%2e%2e/evil", "/github/acme/site/%2E%2E/evil", "/github/acme/site/.%2e/evil", "/github/acme/site/x%2f..%2fy",
-    "/github/acme/site/x%5c..%5cy", "/github/acme/site/..%2f..%2fevil/repo", "/github/acme/site/..;/evil", "/github/acme/site/x/..;a=b/y", "/github/acme/site/%2e",
-    "/github/../..", "/github/acme/..", "/github/acme/.", "/github/../site", "/static/../github/acme/site", "/static/..",
+    "/./github/acme/site",
+    "/../github/acme/site",
+    "/x/../github/acme/site",
+    "/x/%2e%2e/github/acme/site",
+    "/github/./acme/site",
+    "/github/../github/acme/site",
+    "/github/acme/./site",
+    "/github/acme/../evil/site",
+    "/github/acme/site/..",
+    "/github/acme/site/.",
+    "/github/acme/site/../../evil/repo/index.html",
+    "/github/acme/site/x/../y",
+    "/github/acme/site/%2e%2e/evil",
+    "/github/acme/site/%2E%2E/evil",
+    "/github/acme/site/.%2e/evil",
+    "/github/acme/site/x%2f..%2fy",
+    "/github/acme/site/x%5c..%5cy",
+    "/github/acme/site/..%2f..%2fevil/repo",
+    "/github/acme/site/..;/evil",
+    "/github/acme/site/x/..;a=b/y",
+    "/github/acme/site/%2e",
+    "/github/../..",
+    "/github/acme/..",
+    "/github/acme/.",
+    "/github/../site",
+    "/static/../github/acme/site",
+    "/static/..",
     /* encoded and foreign bytes in the prefix */
-    "/github/%61cme/site", "/github/acme/sit%65", "/github/acme%2fsite", "/github/acme%2Fsite/x", "/github/evil%2frepo/x/y", "/github/acme%5csite/x", "/github/acme/site%2f..",
-    "/github/acme/site%00", "/github/acme/site%20", "/github/acme/site%0a", "/github/acme/si%c3%a9te", "/github/acme/si\xc3\xa9te", "/github/acme/site\x01", "/github/acme/si te",
-    "/github/acme;x/site", "/github/acme/site;x=1", "/github/acme/x;y=1", "/github/acme/site;/x", "/github/acme%252fsite/x", "/github/acme/site%2e", "/github/acme/site#x",
-    "/github/acme/site?x", "/github/acme/site%23", "/github/acme/site%3f", "/github/acme\\site/x", "/github/acme/site\\x", "/github/acme/site:80", "/github/acme/site@v1",
-    "/github/acme/site~", "/github/acme/site*", "/github/acme/a+b", "/github/acme/%c0%ae%c0%ae/x",
+    "/github/%61cme/site",
+    "/github/acme/sit%65",
+    "/github/acme%2fsite",
+    "/github/acme%2Fsite/x",
+    "/github/evil%2frepo/x/y",
+    "/github/acme%5csite/x",
+    "/github/acme/site%2f..",
+    "/github/acme/site%00",
+    "/github/acme/site%20",
+    "/github/acme/site%0a",
+    "/github/acme/si%c3%a9te",
+    "/github/acme/si\xc3\xa9te",
+    "/github/acme/site\x01",
+    "/github/acme/si te",
+    "/github/acme;x/site",
+    "/github/acme/site;x=1",
+    "/github/acme/x;y=1",
+    "/github/acme/site;/x",
+    "/github/acme%252fsite/x",
+    "/github/acme/site%2e",
+    "/github/acme/site#x",
+    "/github/acme/site?x",
+    "/github/acme/site%23",
+    "/github/acme/site%3f",
+    "/github/acme\\site/x",
+    "/github/acme/site\\x",
+    "/github/acme/site:80",
+    "/github/acme/site@v1",
+    "/github/acme/site~",
+    "/github/acme/site*",
+    "/github/acme/a+b",
+    "/github/acme/%c0%ae%c0%ae/x",
     /* grammar: PLATFORM 4.1, 0.3(8) */
-    "/github/-acme/site", "/github/acme-/site", "/github/ac--me/site", "/github/ac.me/site", "/github/_acme/site", "/github/acme_/site", "/github/a_b_c/site", "/github/a_b-c/site",
-    "/github/-_b/site", "/github/a-_b/site", "/github/abcdefghijabcdefghijabcdefghijabcdefghij/site", "/github/acme/.git", "/github/acme/site.git", "/github/acme/site.GIT",
-    "/github/acme/site.wiki", "/gitlab/g/p.atom/-/ws", "/code/u/v.atom", "/github/acme/-r", "/github/--upload-pack=x/site", "/github/acme/",
+    "/github/-acme/site",
+    "/github/acme-/site",
+    "/github/ac--me/site",
+    "/github/ac.me/site",
+    "/github/_acme/site",
+    "/github/acme_/site",
+    "/github/a_b_c/site",
+    "/github/a_b-c/site",
+    "/github/-_b/site",
+    "/github/a-_b/site",
+    "/github/abcdefghijabcdefghijabcdefghijabcdefghij/site",
+    "/github/acme/.git",
+    "/github/acme/site.git",
+    "/github/acme/site.GIT",
+    "/github/acme/site.wiki",
+    "/gitlab/g/p.atom/-/ws",
+    "/code/u/v.atom",
+    "/github/acme/-r",
+    "/github/--upload-pack=x/site",
+    "/github/acme/",
     /* GitLab: nothing without its separator */
-    "/gitlab/g", "/gitlab/g/p", "/gitlab/g/p/", "/gitlab/g/p/x/y", "/gitlab/g/p/-", "/gitlab/g/p/-/", "/gitlab/g/p/-/tree/main", "/gitlab/g/p/-/wsx", "/gitlab/g/p/-/ws%2fx",
-    "/gitlab/p/-/ws", "/gitlab/-/ws", "/gitlab/-/p/-/ws", "/gitlab//g/p/-/ws", "/gitlab/g//p/-/ws", "/gitlab/g/p//-/ws", "/gitlab/g/p/-//ws", "/gitlab/g/p/-/ws//x",
-    "/gitlab/g/../p/-/ws", "/gitlab/g/p/../-/ws", "/gitlab/g/p/-/../ws", "/gitlab/g/p/-/ws/..", "/gitlab/g./p/-/ws", "/gitlab/g/p.git/-/ws", "/gitlab/g/%70/-/ws",
-    "/gitlab/g;x/p/-/ws", "/gitlab/g/p/%2d/ws", "/gitlab/g/p/-/%77s", "/gitlab/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18/19/20/p/-/ws",
+    "/gitlab/g",
+    "/gitlab/g/p",
+    "/gitlab/g/p/",
+    "/gitlab/g/p/x/y",
+    "/gitlab/g/p/-",
+    "/gitlab/g/p/-/",
+    "/gitlab/g/p/-/tree/main",
+    "/gitlab/g/p/-/wsx",
+    "/gitlab/g/p/-/ws%2fx",
+    "/gitlab/p/-/ws",
+    "/gitlab/-/ws",
+    "/gitlab/-/p/-/ws",
+    "/gitlab//g/p/-/ws",
+    "/gitlab/g//p/-/ws",
+    "/gitlab/g/p//-/ws",
+    "/gitlab/g/p/-//ws",
+    "/gitlab/g/p/-/ws//x",
+    "/gitlab/g/../p/-/ws",
+    "/gitlab/g/p/../-/ws",
+    "/gitlab/g/p/-/../ws",
+    "/gitlab/g/p/-/ws/..",
+    "/gitlab/g./p/-/ws",
+    "/gitlab/g/p.git/-/ws",
+    "/gitlab/g/%70/-/ws",
+    "/gitlab/g;x/p/-/ws",
+    "/gitlab/g/p/%2d/ws",
+    "/gitlab/g/p/-/%77s",
+    "/gitlab/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18/19/20/p/-/ws",
     /* the others */
-    "/bitbucket/-t/a", "/bitbucket/t./a", "/bitbucket/t..t/a", "/code/u/v.git", "/code/u/-v", "/code/u%2fv/w",
+    "/bitbucket/-t/a",
+    "/bitbucket/t./a",
+    "/bitbucket/t..t/a",
+    "/code/u/v.git",
+    "/code/u/-v",
+    "/code/u%2fv/w",
     /* no repository, and not canonical */
-    "/stat%69c/x", "/static/x;y", "/static/a%2fb", "/static/%2561", "/static/caf%c3%a9", "/_%72epogate", "/a\\b", "/a b",
+    "/stat%69c/x",
+    "/static/x;y",
+    "/static/a%2fb",
+    "/static/%2561",
+    "/static/caf%c3%a9",
+    "/_%72epogate",
+    "/a\\b",
+    "/a b",
 };
 
 START_TEST(B_refuses_paths_that_could_mean_another_repository)
@@ -119,7 +247,8 @@ START_TEST(B_refuses_paths_that_could_mean_another_repository)
 }
 END_TEST
 
-/* Every byte in every place of a prefix: only its own letters in another case may mean the same repository, and nothing else is let in. */
+/* Every byte in every place of a prefix: only its own letters in another case may mean the same repository, and nothing else is
+ * let in. */
 START_TEST(B_refuses_every_byte_that_a_name_cannot_hold)
 {
     const char *const model = "/github/acme/site/x";
@@ -150,13 +279,15 @@ START_TEST(holds_the_lengths_of_names)
         size_t owner, name;
         enum repo_found found;
     } cases[] = {
-        {"github", "", 39, 100, REPO_ONE},      {"github", "", 40, 1, REPO_AMBIGUOUS},  {"github", "", 1, 101, REPO_AMBIGUOUS},
-        {"code", "", 255, 100, REPO_ONE},       {"code", "", 256, 1, REPO_AMBIGUOUS},   {"bitbucket", "", 256, 1, REPO_AMBIGUOUS},
+        {"github", "", 39, 100, REPO_ONE},       {"github", "", 40, 1, REPO_AMBIGUOUS},
+        {"github", "", 1, 101, REPO_AMBIGUOUS},  {"code", "", 255, 100, REPO_ONE},
+        {"code", "", 256, 1, REPO_AMBIGUOUS},    {"bitbucket", "", 256, 1, REPO_AMBIGUOUS},
         {"gitlab", "/-/ws", 255, 100, REPO_ONE}, {"gitlab", "/-/ws", 256, 1, REPO_AMBIGUOUS},
     };
     memset(segment, 'A', sizeof(segment));
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        int n = snprintf(path, sizeof(path), "/%s/%.*s/%.*s%s", cases[i].forge, (int)cases[i].owner, segment, (int)cases[i].name, segment, cases[i].tail);
+        int n = snprintf(path, sizeof(path), "/%s/%.*s/%.*s%s", cases[i].forge, (int)cases[i].owner, segment, (int)cases[i].name,
+                         segment, cases[i].tail);
         ck_assert_msg(repo_parse_path(forges, N_FORGES, view_at(path, (size_t)n), &r) == cases[i].found, "case %zu", i);
         if (cases[i].found == REPO_ONE)
             ck_assert_uint_eq(strlen(r.full), strlen(cases[i].forge) + 1 + cases[i].owner + 1 + cases[i].name);
@@ -238,7 +369,18 @@ END_TEST
 START_TEST(knows_kinds_and_forge_names)
 {
     static const char *const good_names[] = {"github", "g", "a-1", "abcdefghijabcdefghijabcdefghijab"};
-    static const char *const bad_names[] = {"", "1a", "-a", "GitHub", "a_b", "a.b", "a/b", "health", "metrics", "_repogate", "abcdefghijabcdefghijabcdefghijabc", "\xc3\xa9"};
+    static const char *const bad_names[] = {"",
+                                            "1a",
+                                            "-a",
+                                            "GitHub",
+                                            "a_b",
+                                            "a.b",
+                                            "a/b",
+                                            "health",
+                                            "metrics",
+                                            "_repogate",
+                                            "abcdefghijabcdefghijabcdefghijabc",
+                                            "\xc3\xa9"};
     static const char *const kinds[] = {"github", "gitlab", "bitbucket", "gitea"};
     enum forge_kind kind;
     for (size_t i = 0; i < sizeof(good_names) / sizeof(good_names[0]); i++)

@@ -110,7 +110,8 @@ START_TEST(speaks_only_http_1_0_and_1_1)
     static const struct {
         unsigned minor;
         enum request_fault fault;
-    } cases[] = {{0, REQUEST_FINE}, {1, REQUEST_FINE}, {2, REQUEST_BAD_VERSION}, {9, REQUEST_BAD_VERSION}, {11, REQUEST_BAD_VERSION}};
+    } cases[] = {
+        {0, REQUEST_FINE}, {1, REQUEST_FINE}, {2, REQUEST_BAD_VERSION}, {9, REQUEST_BAD_VERSION}, {11, REQUEST_BAD_VERSION}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         begin("GET", "/");
         add("Host", "h");
@@ -122,9 +123,10 @@ END_TEST
 
 START_TEST(B_refuses_targets_that_are_no_paths)
 {
-    static const char *const targets[] = {"",      "*",      "a/b",    "evil:443", "http://evil/p", "//evil/p", "/a\tb",   "/a\rb",     "/a b",
-                                          "/a\\b", "/a#b",   "/a\x01", "/a\x7f",   "/\xc3\xa9",     "/%",       "/a?b#c",  "/a?\\..\\", "/a<b",
-                                          "?a",    "/a?x y", "/%0",    "/%x0",     "\\a",           "/a\"",     "/a{b}/c", "/a`b"};
+    static const char *const targets[] = {
+        "",      "*",      "a/b",    "evil:443", "http://evil/p", "//evil/p", "/a\tb",   "/a\rb",     "/a b",
+        "/a\\b", "/a#b",   "/a\x01", "/a\x7f",   "/\xc3\xa9",     "/%",       "/a?b#c",  "/a?\\..\\", "/a<b",
+        "?a",    "/a?x y", "/%0",    "/%x0",     "\\a",           "/a\"",     "/a{b}/c", "/a`b"};
     for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
         begin("GET", targets[i]);
         add("Host", "h");
@@ -135,7 +137,8 @@ END_TEST
 
 START_TEST(lets_queries_of_real_browsers_pass)
 {
-    static const char *const targets[] = {"/?a=b|c", "/?x={\"k\":[1]}", "/?q=`^`", "/a|b[c]^d?e", "/?a/b?c:@!$'()*,;", "/a//b", "/?%00"};
+    static const char *const targets[] = {"/?a=b|c",           "/?x={\"k\":[1]}", "/?q=`^`", "/a|b[c]^d?e",
+                                          "/?a/b?c:@!$'()*,;", "/a//b",           "/?%00"};
     for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
         begin("GET", targets[i]);
         add("Host", "h");
@@ -330,7 +333,8 @@ START_TEST(F12_tells_navigations_programs_and_websockets_apart)
         add("Host", "h");
         add_lines(kinds[i].lines);
         ck_assert_int_eq(request_check(&req), REQUEST_FINE);
-        ck_assert_msg(request_is_navigation(&req) == kinds[i].is_navigation, "navigation: %s %s", kinds[i].method, kinds[i].lines);
+        ck_assert_msg(request_is_navigation(&req) == kinds[i].is_navigation, "navigation: %s %s", kinds[i].method,
+                      kinds[i].lines);
         ck_assert_msg(request_wants_html(&req) == kinds[i].wants_html, "html: %s %s", kinds[i].method, kinds[i].lines);
         ck_assert_msg(request_is_websocket(&req) == kinds[i].is_websocket, "websocket: %s %s", kinds[i].method, kinds[i].lines);
     }
