@@ -178,6 +178,7 @@ export async function startStand({
       startForge(),
       startWorkspace(),
     ]);
+    await mkdir(at('policy-state'));
     stand.policyDir = await writePolicies(at('policies'), policies);
     await writeFile(at('client-secret'), `${stand.provider.clientSecret}\n`, { mode: 0o600 });
     await run(program, ['keygen', 'session', '--out', at('session.key')]);
