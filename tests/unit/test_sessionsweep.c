@@ -94,6 +94,20 @@ START_TEST(sweep_forgets_the_ended_and_keeps_the_used)
 }
 END_TEST
 
+START_TEST(row_that_lags_behind_its_session_is_not_swept)
+{
+    struct set *x = set_new();
+    struct cookie c = create(x, CLAIMS);
+    at(59); /* a second too early to be noted */
+    ck_assert_int_eq(find(x, &c), SESSION_FOUND);
+    at(IDLE_S + 58);
+    ck_assert_int_eq(session_sweep_now(x->ss), GW_OK);
+    ck_assert_int_eq(row_seen_s(x, &c), 0);
+    ck_assert_int_eq(find(x, &c), SESSION_FOUND);
+    set_free(x);
+}
+END_TEST
+
 START_TEST(row_that_somebody_else_deleted_ends_its_session_at_the_next_note)
 {
     struct set *x = set_new();
@@ -131,6 +145,7 @@ int main(void)
     tcase_add_test(t, use_that_could_not_be_written_is_written_later_and_sweeps_nobody);
     tcase_add_test(t, loading_writes_use_too);
     tcase_add_test(t, sweep_forgets_the_ended_and_keeps_the_used);
+    tcase_add_test(t, row_that_lags_behind_its_session_is_not_swept);
     tcase_add_test(t, row_that_somebody_else_deleted_ends_its_session_at_the_next_note);
     tcase_add_test(t, sweep_timer_starts_and_is_taken_down);
     suite_add_tcase(s, t);

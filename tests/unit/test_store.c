@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static char dir[64], path[96];
@@ -393,6 +394,46 @@ START_TEST(directory_or_file_that_may_not_be_written_is_an_io_error)
 }
 END_TEST
 
+/* These stand before the C library's, so that what SQLite syncs can be counted. */
+static int n_syncs;
+
+int fdatasync(int fd)
+{
+    n_syncs++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+    n_syncs++;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+/* What an answered call must keep through a loss of power: that a session ended and that an attempt was used. */
+START_TEST(logouts_and_used_attempts_wait_for_the_disk_and_logins_do_not)
+{
+    uint8_t id[DIGEST_BYTES], other[DIGEST_BYTES] = {9};
+    make_dir();
+    set_id(id, 7);
+    struct store *s = open_store(path);
+    for (int round = 0; round < 3; round++) {
+        ck_assert_int_eq(put(s, 7, 1, 2), GW_OK);
+        n_syncs = 0;
+        ck_assert_int_eq(put(s, 8 + (unsigned)round, 1, 2), GW_OK);
+        ck_assert_int_eq(store_session_touch(s, id, 5), GW_OK);
+        ck_assert_int_eq(n_syncs, 0);
+        ck_assert_int_eq(store_session_delete(s, id), GW_OK);
+        ck_assert_int_ge(n_syncs, 1);
+        n_syncs = 0;
+        other[0]++;
+        ck_assert_int_eq(store_attempt_use(s, other, 600), GW_OK);
+        ck_assert_int_ge(n_syncs, 1);
+    }
+    store_close(s);
+    remove_dir();
+}
+END_TEST
+
 START_TEST(full_disk_is_an_io_error_and_passes)
 {
     struct rlimit full = {.rlim_cur = 0, .rlim_max = RLIM_INFINITY}, before;
@@ -439,6 +480,7 @@ int main(void)
     tcase_add_loop_test(t, row_of_odd_lengths_or_types_is_a_failure_not_an_answer, 0, 3);
     tcase_add_test(t, missing_directory_is_an_io_error);
     tcase_add_loop_test(t, directory_or_file_that_may_not_be_written_is_an_io_error, 0, 3);
+    tcase_add_test(t, logouts_and_used_attempts_wait_for_the_disk_and_logins_do_not);
     tcase_add_test(t, full_disk_is_an_io_error_and_passes);
     suite_add_tcase(suite, t);
     return support_run(suite);
