@@ -4,6 +4,7 @@
 #include "util/b64url.h"
 #include "util/cleanup.h"
 #include "util/epoch.h"
+#include "util/packtext.h"
 
 /* Decoded bytes of the longest token. */
 enum { JSON_MAX = VERIFIER_TOKEN_MAX / 4 * 3, HEADER_JSON_MAX = 4096 };
@@ -69,7 +70,7 @@ static enum gw_err read_object(struct verifier *v, struct view part, size_t json
     if (err != GW_OK)
         return err;
     buf_clear(out);
-    err = pack_parse(view_at((const char *)v->json, n), out);
+    err = packtext_parse(view_at((const char *)v->json, n), out);
     if (err == GW_OK && pack_type(pack_root(out->p)) != PACK_MAP)
         return GW_E_INVALID;
     return err;

@@ -126,6 +126,8 @@ enum gw_err pack_parse(struct view json, struct buf *out)
     json_error_t why;
     if (json.n > PACK_BYTES_MAX)
         return GW_E_LIMIT;
+    if (json.n > 0 && memchr(json.p, 0, json.n) != NULL)
+        return GW_E_INVALID; /* jansson passes over a NUL behind a number */
     GW_CLEANUP(decref) json_t *doc = json_loadb(json.p == NULL ? "" : json.p, json.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (doc == NULL)
         return GW_E_INVALID;
