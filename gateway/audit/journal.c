@@ -138,7 +138,8 @@ static size_t write_some(const struct journal *j, struct view v)
 {
     size_t done = 0;
     while (done < v.n) {
-        ssize_t n = j->is_socket ? send(j->fd, v.p + done, v.n - done, MSG_DONTWAIT | MSG_NOSIGNAL) : write(j->fd, v.p + done, v.n - done);
+        ssize_t n = j->is_socket ? send(j->fd, v.p + done, v.n - done, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                 : write(j->fd, v.p + done, v.n - done);
         if (n > 0)
             done += (size_t)n;
         else if (n == 0 || errno != EINTR)

@@ -100,7 +100,8 @@ static struct view view_or_null(const char *text)
 
 #define KEY(w, literal) buf_puts((w)->out, literal)
 
-static void put_list(struct writer *w, const char *name, size_t n, struct view (*item)(const void *arg, size_t i), const void *arg)
+static void put_list(struct writer *w, const char *name, size_t n, struct view (*item)(const void *arg, size_t i),
+                     const void *arg)
 {
     KEY(w, "[");
     for (size_t i = 0; i < n; i++) {

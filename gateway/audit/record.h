@@ -13,23 +13,23 @@ struct record_subject { /* iss.n == 0: nobody known */
 };
 
 struct record_decision {
-    struct view id;         /* UUIDv7 of the decision */
+    struct view id; /* UUIDv7 of the decision */
     int64_t now_ms;
-    struct view decision;   /* allow, deny, login */
-    struct view outcome;    /* allowed, denied, login_required, error, refused */
+    struct view decision; /* allow, deny, login */
+    struct view outcome;  /* allowed, denied, login_required, error, refused */
     struct view reason, reason_text;
     struct record_subject subject;
-    struct view forge, owner, name, visibility; /* forge.n == 0: no repository */
+    struct view forge, owner, name, visibility;                      /* forge.n == 0: no repository */
     struct view request_id, method, host, path, ip, action, dialect; /* method, ip: p == NULL = absent */
-    struct view query;      /* raw; p == NULL: none; logged as length and digest only */
-    struct view query_key;  /* HMAC key for the digest */
+    struct view query;                                               /* raw; p == NULL: none; logged as length and digest only */
+    struct view query_key;                                           /* HMAC key for the digest */
     struct view revision, rule, file;
     int line;
     const char *const *matched;
     size_t n_matched;
     const struct view *errors;
     size_t n_errors;
-    struct view input_json; /* the `input` object, or empty */
+    struct view input_json;       /* the `input` object, or empty */
     struct view obligations_json; /* or empty */
     int64_t eval_us, instr, eval_bytes;
     struct view trace_id;

@@ -14,7 +14,7 @@
 enum { BUCKETS = 16384, URL_MAX = 4096, ANSWER_MAX_BYTES = 4096, WAITER_SLACK_MS = 1000 };
 
 struct entry {
-    struct entry *chain;        /* next in its bucket */
+    struct entry *chain;         /* next in its bucket */
     struct entry *older, *newer; /* order of use, settled ones only */
     struct waiter *waiters;
     enum visibility_value value; /* VISIBILITY_PENDING while under probe */
@@ -253,7 +253,8 @@ static enum visibility_value value_of(const struct fetch_answer *a)
     switch (a->status) {
     case 200:
         /* git's http-protocol: a smart server answers with exactly this type; a login page or a dumb server does not. */
-        return view_eq_ci(a->content_type, VIEW("application/x-git-upload-pack-advertisement")) ? VISIBILITY_PUBLIC : VISIBILITY_UNKNOWN;
+        return view_eq_ci(a->content_type, VIEW("application/x-git-upload-pack-advertisement")) ? VISIBILITY_PUBLIC
+                                                                                                : VISIBILITY_UNKNOWN;
     case 401:
     case 403:
     case 404:
@@ -380,7 +381,8 @@ static struct entry *claim(struct visibility *v, const struct repo *r, struct en
 }
 
 /* The lock is held. False: nobody will call fn. *ret_probe is the entry that the caller must now probe, or NULL. */
-static bool join(struct visibility *v, struct loop *l, const struct repo *r, visibility_fn fn, void *arg, struct entry **ret_probe)
+static bool join(struct visibility *v, struct loop *l, const struct repo *r, visibility_fn fn, void *arg,
+                 struct entry **ret_probe)
 {
     struct entry *e;
     enum visibility_value value = look(v, r, &e);

@@ -56,7 +56,8 @@ static char library_version[64];
 static void init_global(void)
 {
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
-    snprintf(library_version, sizeof(library_version), "libcurl/%s %s", info->version, info->ssl_version == NULL ? "without TLS" : info->ssl_version);
+    snprintf(library_version, sizeof(library_version), "libcurl/%s %s", info->version,
+             info->ssl_version == NULL ? "without TLS" : info->ssl_version);
     global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
@@ -228,7 +229,8 @@ static bool set_body(struct exchange *x, struct view body)
     x->sent_n = body.n;
     if (body.n > 0)
         memcpy(x->sent, body.p, body.n);
-    return curl_easy_setopt(x->easy, CURLOPT_POST, 1L) == CURLE_OK && curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, x->sent) == CURLE_OK &&
+    return curl_easy_setopt(x->easy, CURLOPT_POST, 1L) == CURLE_OK &&
+           curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, x->sent) == CURLE_OK &&
            curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n) == CURLE_OK;
 }
 
@@ -399,7 +401,8 @@ static int on_socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, v
 {
     struct fetcher *f = arg;
     struct watch *w = socket_arg;
-    uint32_t events = ((what & CURL_POLL_IN) != 0 ? (uint32_t)EPOLLIN : 0) | ((what & CURL_POLL_OUT) != 0 ? (uint32_t)EPOLLOUT : 0);
+    uint32_t events =
+        ((what & CURL_POLL_IN) != 0 ? (uint32_t)EPOLLIN : 0) | ((what & CURL_POLL_OUT) != 0 ? (uint32_t)EPOLLOUT : 0);
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
         if (w != NULL)

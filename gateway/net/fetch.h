@@ -30,12 +30,12 @@ struct fetch_header {
 struct fetch_spec {
     const char *method; /* "GET", "POST" */
     struct view url;
-    struct view host;   /* Host header if another than the URL's; empty otherwise */
+    struct view host; /* Host header if another than the URL's; empty otherwise */
     const struct fetch_header *headers;
     size_t n_headers;
-    struct view body; /* POST: sent as application/x-www-form-urlencoded unless a Content-Type is given */
-    int64_t timeout_ms; /* 0 = FETCH_TIMEOUT_MS */
-    size_t max_bytes;   /* 0 = FETCH_BYTES_MAX */
+    struct view body;    /* POST: sent as application/x-www-form-urlencoded unless a Content-Type is given */
+    int64_t timeout_ms;  /* 0 = FETCH_TIMEOUT_MS */
+    size_t max_bytes;    /* 0 = FETCH_BYTES_MAX */
     bool head_is_enough; /* past max_bytes the exchange ends with GW_OK and what came so far */
 };
 

@@ -215,7 +215,8 @@ static const struct answer *get(const char *path)
 
 START_TEST(gives_status_body_and_headers)
 {
-    reply = VIEW("HTTP/1.1 503 Busy\r\nContent-Type: text/plain; charset=utf-8\r\nretry-after: 7\r\nContent-Length: 4\r\n\r\nbusy");
+    reply =
+        VIEW("HTTP/1.1 503 Busy\r\nContent-Type: text/plain; charset=utf-8\r\nretry-after: 7\r\nContent-Length: 4\r\n\r\nbusy");
     const struct answer *a = get("/x?y=%2F&z");
     ck_assert_int_eq(a->err, GW_OK);
     ck_assert_int_eq(a->status, 503);
@@ -244,9 +245,14 @@ END_TEST
 
 START_TEST(sends_headers_host_and_form_body)
 {
-    struct fetch_header headers[] = {{"Authorization", VIEW("Basic Zm9v")}, {"X-Empty", VIEW("")}, {"Accept", VIEW("application/json")}};
-    fetch(&(struct fetch_spec){.method = "POST", .url = view_of(url_of("/token")), .host = VIEW("auth.example.org:8443"), .headers = headers,
-                               .n_headers = 3, .body = VIEW("a=1&b=2")});
+    struct fetch_header headers[] = {
+        {"Authorization", VIEW("Basic Zm9v")}, {"X-Empty", VIEW("")}, {"Accept", VIEW("application/json")}};
+    fetch(&(struct fetch_spec){.method = "POST",
+                               .url = view_of(url_of("/token")),
+                               .host = VIEW("auth.example.org:8443"),
+                               .headers = headers,
+                               .n_headers = 3,
+                               .body = VIEW("a=1&b=2")});
     ck_assert_ptr_nonnull(strstr(last_request.p, "POST /token HTTP/1.1\r\n"));
     ck_assert_ptr_nonnull(strstr(last_request.p, "\r\nHost: auth.example.org:8443\r\n"));
     ck_assert_ptr_null(strstr(last_request.p, "127.0.0.1"));
@@ -265,8 +271,8 @@ START_TEST(sends_large_body_without_waiting_for_continue)
     static char body[100000];
     memset(body, 'x', sizeof(body));
     struct fetch_header type = {"Content-Type", VIEW("application/json")};
-    const struct answer *a =
-        fetch(&(struct fetch_spec){.method = "POST", .url = view_of(url_of("/")), .headers = &type, .n_headers = 1, .body = {body, sizeof(body)}});
+    const struct answer *a = fetch(&(struct fetch_spec){
+        .method = "POST", .url = view_of(url_of("/")), .headers = &type, .n_headers = 1, .body = {body, sizeof(body)}});
     ck_assert_int_eq(a->err, GW_OK);
     ck_assert_ptr_nonnull(strstr(last_request.p, "\r\nContent-Type: application/json\r\n"));
     ck_assert_ptr_null(strstr(last_request.p, "urlencoded"));
@@ -361,8 +367,10 @@ static const struct broken broken[] = {
     {"closed in the head", MANNER_CLOSE, "HTTP/1.1 200 OK\r\nContent-", GW_E_UPSTREAM},
     {"closed in the body", MANNER_CLOSE, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", GW_E_UPSTREAM},
     {"closed in a chunk", MANNER_CLOSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc", GW_E_UPSTREAM},
-    {"closed before the last chunk", MANNER_CLOSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", GW_E_UPSTREAM},
-    {"bad chunk length", MANNER_CLOSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", GW_E_UPSTREAM},
+    {"closed before the last chunk", MANNER_CLOSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+     GW_E_UPSTREAM},
+    {"bad chunk length", MANNER_CLOSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+     GW_E_UPSTREAM},
     {"no HTTP", MANNER_CLOSE, "SSH-2.0-OpenSSH_9.2\r\n\r\nHello", GW_E_UPSTREAM},
     {"HTTP/0.9", MANNER_CLOSE, "<html>ok</html>", GW_E_UPSTREAM},
     {"negative length", MANNER_CLOSE, "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc", GW_E_UPSTREAM},
@@ -385,7 +393,8 @@ END_TEST
 
 START_TEST(takes_interim_answers_and_trailers)
 {
-    reply = VIEW("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n");
+    reply = VIEW(
+        "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n");
     const struct answer *a = get("/");
     ck_assert_int_eq(a->err, GW_OK);
     ck_assert_int_eq(a->status, 200);
@@ -430,7 +439,8 @@ START_TEST(gives_status_of_an_endless_answer_when_the_head_is_enough)
     manner = MANNER_FLOOD;
     reply = VIEW("HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n\r\n");
     flood = VIEW("0123456789");
-    const struct answer *a = fetch(&(struct fetch_spec){.method = "GET", .url = view_of(url_of("/")), .max_bytes = 25, .head_is_enough = true});
+    const struct answer *a =
+        fetch(&(struct fetch_spec){.method = "GET", .url = view_of(url_of("/")), .max_bytes = 25, .head_is_enough = true});
     ck_assert_int_eq(a->err, GW_OK);
     ck_assert_int_eq(a->status, 200);
     ck_assert_str_eq(a->content_type, "text/x");
@@ -441,7 +451,8 @@ END_TEST
 START_TEST(stops_an_endless_head_even_if_the_head_is_enough)
 {
     static const char *const starts[] = {"HTTP/1.1 200 OK\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n"};
-    static const char *const floods[] = {"X-Filler: 0123456789012345678901234567890123456789\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n"};
+    static const char *const floods[] = {"X-Filler: 0123456789012345678901234567890123456789\r\n",
+                                         "HTTP/1.1 103 Early Hints\r\n\r\n"};
     manner = MANNER_FLOOD;
     reply = view_of(starts[_i]);
     flood = view_of(floods[_i]);
@@ -514,9 +525,23 @@ END_TEST
 /* ---- what could inject ---- */
 
 static const char *const bad_urls[] = {
-    "", "http://", "http:///x", "ftp://127.0.0.1/", "file:///etc/passwd", "gopher://127.0.0.1/x", "127.0.0.1/", "http://a:b@127.0.0.1/", "http://127.0.0.1/a b",
-    "http://127.0.0.1/\r\nX: y", "http://127.0.0.1/\n", "http://127.0.0.1/\t", "http://127.0.0.1/\x7f", "http://127.0.0.1/\xc3\xa4", "http://127.0.0.1\\@x/",
-    "http://127.0.0.1:99999/", "http://127.0.0.1/#x",
+    "",
+    "http://",
+    "http:///x",
+    "ftp://127.0.0.1/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1/x",
+    "127.0.0.1/",
+    "http://a:b@127.0.0.1/",
+    "http://127.0.0.1/a b",
+    "http://127.0.0.1/\r\nX: y",
+    "http://127.0.0.1/\n",
+    "http://127.0.0.1/\t",
+    "http://127.0.0.1/\x7f",
+    "http://127.0.0.1/\xc3\xa4",
+    "http://127.0.0.1\\@x/",
+    "http://127.0.0.1:99999/",
+    "http://127.0.0.1/#x",
 };
 
 START_TEST(refuses_url_that_could_inject)
@@ -555,7 +580,9 @@ START_TEST(refuses_every_byte_in_host_that_is_not_of_one)
 }
 END_TEST
 
-static const char *const bad_names[] = {"", "A B", "A:", "A\r\nB", "A\n", "\xc3\xa4", "host", "Host", "CONTENT-LENGTH", "Transfer-Encoding", "Connection", "Expect", "Upgrade"};
+static const char *const bad_names[] = {"",           "A B",    "A:",     "A\r\nB",         "A\n",
+                                        "\xc3\xa4",   "host",   "Host",   "CONTENT-LENGTH", "Transfer-Encoding",
+                                        "Connection", "Expect", "Upgrade"};
 
 START_TEST(refuses_header_name_that_is_no_token_or_not_the_callers)
 {

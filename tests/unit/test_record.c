@@ -57,7 +57,11 @@ static struct record_decision typical(void)
 
 static struct record_event typical_event(void)
 {
-    return (struct record_event){.type = VIEW("login"), .id = VIEW("01890a5d-ac96-774b-bcce-b302099a8057"), .now_ms = 1767323045678, .outcome = VIEW("ok"), .ip = VIEW("192.0.2.1")};
+    return (struct record_event){.type = VIEW("login"),
+                                 .id = VIEW("01890a5d-ac96-774b-bcce-b302099a8057"),
+                                 .now_ms = 1767323045678,
+                                 .outcome = VIEW("ok"),
+                                 .ip = VIEW("192.0.2.1")};
 }
 
 static struct buf line;
@@ -121,7 +125,7 @@ static bool is_truncated(json_t *o, const char *name)
 {
     size_t i;
     json_t *item;
-    json_array_foreach(json_object_get(o, "truncated"), i, item)
+    json_array_foreach (json_object_get(o, "truncated"), i, item)
         if (strcmp(json_string_value(item), name) == 0)
             return true;
     return false;
@@ -129,13 +133,14 @@ static bool is_truncated(json_t *o, const char *name)
 
 START_TEST(has_the_fields_of_the_contract_in_order)
 {
-    static const char *const names[] = {"v", "type", "id", "ts", "decision", "outcome", "reason", "subject", "resource", "request", "policy", "input", "obligations", "eval", "trace_id"};
+    static const char *const names[] = {"v",        "type",    "id",     "ts",    "decision",    "outcome", "reason",  "subject",
+                                        "resource", "request", "policy", "input", "obligations", "eval",    "trace_id"};
     struct record_decision d = typical();
     json_t *o = decision_of(&d);
     const char *key;
     json_t *value;
     size_t i = 0;
-    json_object_foreach(o, key, value)
+    json_object_foreach (o, key, value)
         ck_assert_str_eq(key, names[i++]);
     ck_assert_uint_eq(i, sizeof(names) / sizeof(names[0]));
     ck_assert_int_eq(json_integer_value(at(o, "v")), 1);
@@ -207,8 +212,10 @@ END_TEST
 
 START_TEST(says_null_for_what_is_not_known)
 {
-    static const char *const nulls[] = {"subject", "resource", "request.method", "request.ip", "policy.rule", "policy.line", "input", "obligations", "trace_id", "reason.text"};
-    struct record_decision d = {.id = VIEW("x"), .decision = VIEW("deny"), .outcome = VIEW("refused"), .reason = VIEW("original_url_missing")};
+    static const char *const nulls[] = {"subject",     "resource", "request.method", "request.ip", "policy.rule",
+                                        "policy.line", "input",    "obligations",    "trace_id",   "reason.text"};
+    struct record_decision d = {
+        .id = VIEW("x"), .decision = VIEW("deny"), .outcome = VIEW("refused"), .reason = VIEW("original_url_missing")};
     json_t *o = decision_of(&d);
     for (size_t i = 0; i < sizeof(nulls) / sizeof(nulls[0]); i++)
         ck_assert_msg(json_is_null(at(o, nulls[i])), "%s", nulls[i]);
@@ -223,7 +230,10 @@ struct place {
     const char *path;
     size_t offset;
 };
-#define PLACE(path, member) {path, offsetof(struct record_decision, member)}
+#define PLACE(path, member)                            \
+    {                                                  \
+        path, offsetof(struct record_decision, member) \
+    }
 static const struct place places[] = {
     PLACE("id", id),
     PLACE("decision", decision),
@@ -270,7 +280,8 @@ START_TEST(survives_every_byte_in_every_text)
     for (size_t i = 0; i < PLACES; i++) {
         json_t *value = at(o, places[i].path);
         if (_i >= 0x80) {
-            ck_assert_str_eq(json_string_value(value), "a\xef\xbf\xbd" "b");
+            ck_assert_str_eq(json_string_value(value), "a\xef\xbf\xbd"
+                                                       "b");
         } else {
             ck_assert_uint_eq(json_string_length(value), 3);
             ck_assert_mem_eq(json_string_value(value), text, 3);
@@ -282,7 +293,8 @@ START_TEST(survives_every_byte_in_every_text)
 END_TEST
 
 static const char *const sequences[] = {"\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xe2\x80\xa8", "\xef\xbb\xbf"};
-static const char *const no_sequences[] = {"\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\xf0\x9f\x98", "\xff\xfe", "\x80\x80\x80\x80"};
+static const char *const no_sequences[] = {"\xc0\xaf",     "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82",
+                                           "\xf0\x9f\x98", "\xff\xfe",     "\x80\x80\x80\x80"};
 
 START_TEST(keeps_utf8_and_replaces_what_is_none)
 {

@@ -105,7 +105,8 @@ static atomic_size_t n_fetched;
 static void on_self_answer(void *arg)
 {
     struct fetched *x = arg;
-    struct fetch_answer a = {.status = strchr(x->url, '7') != NULL ? 404 : 200, .content_type = VIEW("application/x-git-upload-pack-advertisement")};
+    struct fetch_answer a = {.status = strchr(x->url, '7') != NULL ? 404 : 200,
+                             .content_type = VIEW("application/x-git-upload-pack-advertisement")};
     x->fn(x->arg, &a);
 }
 
@@ -116,7 +117,11 @@ enum gw_err fetch_start(struct fetcher *f, const struct fetch_spec *spec, fetch_
     size_t i = atomic_fetch_add(&n_fetched, 1);
     ck_assert_uint_lt(i, FETCHES_MAX);
     struct fetched *x = &fetched[i];
-    *x = (struct fetched){.fn = fn, .arg = arg, .max_bytes = spec->max_bytes, .timeout_ms = spec->timeout_ms, .head_is_enough = spec->head_is_enough};
+    *x = (struct fetched){.fn = fn,
+                          .arg = arg,
+                          .max_bytes = spec->max_bytes,
+                          .timeout_ms = spec->timeout_ms,
+                          .head_is_enough = spec->head_is_enough};
     ck_assert_str_eq(spec->method, "GET");
     snprintf(x->url, sizeof(x->url), "%.*s", VIEW_FMT(spec->url));
     if (spec->n_headers > 0)
@@ -218,7 +223,8 @@ START_TEST(keeps_nested_owners_and_encodes_what_no_grammar_should_have_let_throu
     ask_here(&nested, &h);
     ask_here(&odd, &h);
     ck_assert_str_eq(fetched[0].url, "http://forge.test/base/group/sub/team/x.git/info/refs?service=git-upload-pack");
-    ck_assert_str_eq(fetched[1].url, "http://forge.test/base/a%3Fb%23c/..%0D%0A/d%40e%3A1%5C.git/info/refs?service=git-upload-pack");
+    ck_assert_str_eq(fetched[1].url,
+                     "http://forge.test/base/a%3Fb%23c/..%0D%0A/d%40e%3A1%5C.git/info/refs?service=git-upload-pack");
 }
 END_TEST
 
@@ -336,8 +342,13 @@ struct ageing {
     bool is_known;
 };
 static const struct ageing ageings[] = {
-    {200, VISIBILITY_TTL_S - 1, true}, {200, VISIBILITY_TTL_S, false},         {404, VISIBILITY_TTL_S - 1, true}, {404, VISIBILITY_TTL_S, false},
-    {500, VISIBILITY_UNKNOWN_TTL_S - 1, true}, {500, VISIBILITY_UNKNOWN_TTL_S, false}, {200, -1, false}, /* the clock was set back */
+    {200, VISIBILITY_TTL_S - 1, true},
+    {200, VISIBILITY_TTL_S, false},
+    {404, VISIBILITY_TTL_S - 1, true},
+    {404, VISIBILITY_TTL_S, false},
+    {500, VISIBILITY_UNKNOWN_TTL_S - 1, true},
+    {500, VISIBILITY_UNKNOWN_TTL_S, false},
+    {200, -1, false}, /* the clock was set back */
 };
 
 START_TEST(forgets_in_time)

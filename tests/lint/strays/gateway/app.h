@@ -1,0 +1,3 @@
+#pragma once
+#include "cellar/wine.h"
+#include "server/listener.h"

@@ -1,0 +1,3 @@
+#include "policy/input.h"
+#include "util/digest.c"
+#include <lauxlib.h>

@@ -1,0 +1,3 @@
+#include <cyaml/cyaml.h>
+#include <yaml.h>
+#include "net/fetch.h"

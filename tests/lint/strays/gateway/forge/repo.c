@@ -1,0 +1,2 @@
+#include "forge/repo.h"
+#include "forge/visibility.h"

@@ -1,0 +1,3 @@
+#pragma once
+#include "forge/repo.h"
+#include "net/fetch.h"

@@ -1,0 +1,3 @@
+#pragma once
+#include "pages/page.h"
+#include "policy/input.h"

@@ -1,0 +1,5 @@
+#include "forge/repo.h"
+#include "http/request.h"
+#include "request.h"
+#include "../util/other.h"
+#include "util/../server/listener.h"

@@ -1,0 +1,3 @@
+#include <openssl/evp.h>
+#include <jwt.h>
+#include <curl/multi.h>

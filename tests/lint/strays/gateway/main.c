@@ -1,0 +1,2 @@
+#include "app.h"
+#include "util/other.h"

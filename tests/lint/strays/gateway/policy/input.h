@@ -1,0 +1,4 @@
+#pragma once
+#include "forge/visibility.h"
+#include "identity/principal.h"
+#include <lua.h>

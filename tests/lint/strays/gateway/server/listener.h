@@ -1,0 +1,3 @@
+#pragma once
+#include <microhttpd.h>
+#include "app.h"

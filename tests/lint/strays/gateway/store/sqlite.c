@@ -1,0 +1,3 @@
+#include <sqlite3.h>
+#include "identity/principal.h"
+#include "forge/visibility.h"

@@ -1,0 +1,4 @@
+#pragma once
+#include "util/other.h"
+#include <stdint.h>
+#include <net/if.h>
