@@ -40,6 +40,7 @@ LIB     := $(B)/libgateway.a
 PROGRAM := $(if $(SAN),$(B)/repogate,build/repogate)
 
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
+BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(sort $(wildcard tests/bench/*.c)))
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 .PHONY: all check unit replay fuzz bench lint install uninstall clean help
@@ -81,7 +82,12 @@ $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $(LIB)
 fuzz: ## fuzz each target for SECONDS (default 60) with clang's libFuzzer
 	$(Q)scripts/fuzz $(or $(SECONDS),60) $(FUZZ)
 
-bench: all ## the figures of the README, as ratios in one run (ONLY=name for one)
+$(B)/bench/%: tests/bench/%.c tests/bench/workload.h $(LIB)
+	@mkdir -p $(@D)
+	@echo "  BENCH $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(PKG_LIBS) -lm
+
+bench: all $(BENCH) ## the figures of the README, as ratios in one run (ONLY=name for one)
 	$(Q)scripts/bench $(ONLY)
 
 lint: ## formatting, static analysis, shell scripts, floors of the house
@@ -99,4 +105,4 @@ clean: ## removes build/
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
 
--include $(OBJECTS:.o=.d) $(B)/main.d $(wildcard $(B)/tests/*.d $(B)/fuzz/*.d)
+-include $(OBJECTS:.o=.d) $(B)/main.d $(wildcard $(B)/tests/*.d $(B)/fuzz/*.d $(B)/bench/*.d)
