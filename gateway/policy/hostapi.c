@@ -35,7 +35,7 @@ static int on_index(lua_State *L)
     const struct host_class *c = lua_touserdata(L, lua_upvalueindex(2));
     char hint[NEAREST_NAME_MAX + 32];
     struct nearest near;
-    struct view key;
+    struct view key, name;
 
     lua_settop(L, 2);
     lua_pushvalue(L, 2);
@@ -47,8 +47,10 @@ static int on_index(lua_State *L)
     near = nearest_begin(key);
     for (size_t i = 0; c->fields != NULL && c->fields[i] != NULL; i++)
         nearest_offer(&near, view_of(c->fields[i]));
-    for (size_t i = 0; c->methods != NULL && c->methods[i].name != NULL; i++)
-        nearest_offer(&near, view_of(c->methods[i].name));
+    for (lua_pushnil(L); lua_next(L, 1) != 0; lua_pop(L, 1)) {
+        name.p = lua_tolstring(L, -2, &name.n);
+        nearest_offer(&near, name);
+    }
     return luaL_error(L, "%s has no '%s'%s", c->label, key.p, nearest_format(&near, hint, sizeof(hint)));
 }
 

@@ -13,15 +13,40 @@ static const char *const bag_labels[] = {"u.attributes", "u.claims"};
 
 /* --- does an entry name a repository? --- */
 
-/* Canonical text is lower case on every forge, so entries are compared without case. */
-static bool path_names_repo(struct view path, struct view owner, struct view name)
+/* What an entry is compared with, measured once for a whole list. */
+struct target {
+    const struct repo *repo;
+    struct view forge, owner, name;
+};
+
+static struct target target_of(const struct repo *r)
 {
-    return path.n == owner.n + 1 + name.n && path.p[owner.n] == '/' && view_eq_ci(view_skip(path, owner.n + 1), name) && view_eq_ci(view_at(path.p, owner.n), owner);
+    return (struct target){.repo = r, .forge = view_of(r->forge == NULL ? NULL : r->forge->name), .owner = view_of(r->owner), .name = view_of(r->name)};
 }
 
-static bool url_names_repo(struct view url, struct view owner, struct view name, const struct repo *r)
+/* From the end, where neighbours in a list differ. `lower` is canonical, so entries are compared without case. */
+static bool tail_eq(const char *p, struct view lower)
 {
-    struct view base = view_of(r->forge == NULL ? NULL : r->forge->url);
+    for (size_t i = lower.n; i > 0; i--)
+        if (view_lower_byte(p[i - 1]) != lower.p[i - 1])
+            return false;
+    return true;
+}
+
+/* "owner/name" or "owner/star". */
+static bool path_names(struct view path, const struct target *t)
+{
+    size_t n = t->owner.n;
+
+    if (path.n == n + 1 + t->name.n && path.p[n] == '/' && tail_eq(path.p + n + 1, t->name))
+        return tail_eq(path.p, t->owner);
+    return path.n == n + 2 && path.p[n + 1] == '*' && path.p[n] == '/' && tail_eq(path.p, t->owner);
+}
+
+/* "https://…/owner/name", as people copy it: a slash or .git at the end does not matter. */
+static bool url_names(struct view url, const struct target *t)
+{
+    struct view base = view_of(t->repo->forge == NULL ? NULL : t->repo->forge->url);
 
     if (base.n == 0 || url.n <= base.n || !view_eq_ci(view_at(url.p, base.n), base) || url.p[base.n] != '/')
         return false;
@@ -30,31 +55,25 @@ static bool url_names_repo(struct view url, struct view owner, struct view name,
         url.n--;
     if (view_ends(url, VIEW(".git")))
         url.n -= 4;
-    return path_names_repo(url, owner, name);
+    return url.n > 0 && url.p[url.n - 1] != '*' && path_names(url, t);
 }
 
-static bool entry_names(struct view entry, struct view owner, struct view name, const struct repo *r)
+static bool entry_names(struct view entry, const struct target *t)
 {
-    size_t colon;
+    size_t n = t->forge.n;
 
-    if (path_names_repo(entry, owner, name))
+    if (path_names(entry, t))
         return true;
-    colon = view_index(entry, ':');
-    if (colon < entry.n) {
-        if (colon == 5 && view_eq_ci(view_at(entry.p, 5), VIEW("https")))
-            return url_names_repo(entry, owner, name, r);
-        if (r->forge == NULL || !view_eq(view_at(entry.p, colon), view_of(r->forge->name)))
-            return false;
-        entry = view_skip(entry, colon + 1);
-        if (path_names_repo(entry, owner, name))
-            return true;
-    }
-    return path_names_repo(entry, owner, VIEW("*"));
+    if (n > 0 && entry.n > n && entry.p[n] == ':' && view_eq(view_at(entry.p, n), t->forge))
+        return path_names(view_skip(entry, n + 1), t);
+    return entry.n > 8 && entry.p[5] == ':' && view_eq_ci(view_at(entry.p, 8), VIEW("https://")) && url_names(entry, t);
 }
 
 bool hostlist_entry_names_repo(struct view entry, const struct repo *r)
 {
-    return entry_names(entry, view_of(r->owner), view_of(r->name), r);
+    struct target t = target_of(r);
+
+    return entry_names(entry, &t);
 }
 
 /* --- lists --- */
@@ -126,7 +145,8 @@ static int list_has_repo(lua_State *L)
 {
     struct host_list *l = list_self(L, "has_repo");
     const struct repo *r = host_input(L)->repo;
-    struct view owner, name, text;
+    struct view text;
+    struct target t;
     struct walk w;
     bool found = false;
 
@@ -134,10 +154,9 @@ static int list_has_repo(lua_State *L)
         return luaL_error(L, "has_repo takes the repository: list:has_repo(r)");
     if (r == NULL)
         return luaL_error(L, "this request names no repository: ask has(r) first");
-    owner = view_of(r->owner);
-    name = view_of(r->name);
+    t = target_of(r);
     for (walk_begin(&w, l->val); !found && walk_next(&w, &text);)
-        found = entry_names(text, owner, name, r);
+        found = entry_names(text, &t);
     lua_pushboolean(L, found);
     return 1;
 }

@@ -15,6 +15,7 @@ struct intern {
     size_t n, size;
     uint32_t *slots; /* hash table of number + 1; 0 = free */
     size_t n_slots;  /* a power of two */
+    uint64_t lengths; /* bit n: a name of n bytes is there; most strange names end here */
 };
 
 void intern_deinit(struct intern *in);

@@ -48,7 +48,8 @@ void nearest_offer(struct nearest *n, struct view name)
     if (n->asked.n == 0 || n->asked.n > NEAREST_NAME_MAX || name.n == 0 || name.n > NEAREST_NAME_MAX)
         return;
     distance = edit_distance(n->asked, name);
-    if (distance < n->distance && distance < name.n) {
+    /* Names come in any order; of two as near, the one that sorts first is offered. */
+    if (distance < name.n && (distance < n->distance || (distance == n->distance && n->best.p != NULL && view_cmp(name, n->best) < 0))) {
         n->distance = distance;
         n->best = name;
     }

@@ -1,0 +1,2 @@
+-- load: U+202E
+local x = 'a‮b'

@@ -1,0 +1,2 @@
+-- load: budget_instructions
+for i = 1, math.maxinteger do end

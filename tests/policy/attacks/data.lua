@@ -1,0 +1,2 @@
+-- load: 'data' is not supported by this version
+local t = data "freeze"

@@ -1,0 +1,2 @@
+-- load: there is no global 'dofile'
+dofile('/etc/passwd')

@@ -1,0 +1,2 @@
+-- load: budget_instructions
+while true do end

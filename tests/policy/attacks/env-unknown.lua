@@ -1,0 +1,2 @@
+-- load: env has no 'secret'
+local s = env.secret

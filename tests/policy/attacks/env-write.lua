@@ -1,0 +1,2 @@
+-- load: this table was frozen
+env.x = '1'

@@ -1,0 +1,2 @@
+-- load: the message must be a string
+error({})

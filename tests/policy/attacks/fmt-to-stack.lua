@@ -1,0 +1,2 @@
+-- load: fewer arguments
+log(str.fmt('%s%s%s%s', 'x'))

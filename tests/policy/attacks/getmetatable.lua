@@ -1,0 +1,2 @@
+-- load: there is no global 'getmetatable'
+getmetatable('').__index.lower = nil

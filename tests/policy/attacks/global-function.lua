@@ -1,0 +1,2 @@
+-- load: 'helper' would be a global
+function helper() return true end

@@ -1,0 +1,2 @@
+-- load: 'counter' would be a global
+counter = 1

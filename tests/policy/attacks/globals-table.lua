@@ -1,0 +1,2 @@
+-- load: there is no global '_G'
+_G.x = 1

@@ -1,0 +1,4 @@
+-- load: budget_instructions
+::top::
+local t = {}
+goto top

@@ -1,0 +1,2 @@
+-- load: there is no global 'io'
+local f = io.open('/etc/passwd')

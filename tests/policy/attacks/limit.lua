@@ -1,0 +1,2 @@
+-- load: 'limit' is not supported by this version
+limit "x" {}

@@ -1,0 +1,2 @@
+-- load: there is no global 'load'
+load('while true do end')()

@@ -1,0 +1,2 @@
+-- load: budget_log
+for i = 1, 1000 do log('again') end

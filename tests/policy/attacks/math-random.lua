@@ -1,0 +1,2 @@
+-- load: math has no 'random'
+local x = math.random()

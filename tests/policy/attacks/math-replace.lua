@@ -1,0 +1,2 @@
+-- load: 'math' would be a global
+math = {}

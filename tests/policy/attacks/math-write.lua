@@ -1,0 +1,2 @@
+-- load: this table was frozen
+math.x = 1

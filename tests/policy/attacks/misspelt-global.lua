@@ -1,0 +1,2 @@
+-- load: did you mean 'allow'?
+alow "x" { everyone = true }

@@ -1,0 +1,3 @@
+-- load: use it in a for loop
+local f = pairs({})
+f(allow)

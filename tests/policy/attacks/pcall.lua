@@ -1,0 +1,2 @@
+-- load: there is no global 'pcall'
+pcall(function() while true do end end)

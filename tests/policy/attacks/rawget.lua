@@ -1,0 +1,2 @@
+-- load: there is no global 'rawget'
+local x = rawget(env, 'x')

@@ -1,0 +1,2 @@
+-- load: there is no global 'rawset'
+rawset(env, 'x', 1)

@@ -1,0 +1,2 @@
+-- load: 'seen' would be a global
+allow "x" { everyone = true, when = function(u) seen = u.uid return true end }

@@ -1,0 +1,2 @@
+-- load: 'require' is not supported by this version
+local t = require "lib.teams"

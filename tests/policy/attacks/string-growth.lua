@@ -1,0 +1,3 @@
+-- load: budget_memory
+local s = 'xxxxxxxxxxxxxxxx'
+while true do s = s .. s end

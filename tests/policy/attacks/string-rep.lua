@@ -1,0 +1,2 @@
+-- load: there is no global 'string'
+local s = string.rep('x', 1e9)

@@ -1,0 +1,2 @@
+-- load: near <eof>
+allow "x" {

@@ -1,0 +1,3 @@
+-- load: budget_instructions
+local function f() return f() end
+f()

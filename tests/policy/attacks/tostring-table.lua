@@ -1,0 +1,2 @@
+-- load: has no text
+log(tostring({}))

@@ -1,0 +1,2 @@
+-- load: there is no global 'xpcall'
+xpcall(function() error('x') end, function() while true do end end)

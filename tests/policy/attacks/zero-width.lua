@@ -1,0 +1,2 @@
+-- load: U+200B
+local adm​in = 1
