@@ -86,7 +86,10 @@ static void put_token(struct buf *out, size_t i, EVP_PKEY *key, const char *alg)
     buf_printf(&header, "{\"alg\":\"%s\",\"kid\":\"k1\",\"typ\":\"JWT\"}", alg);
     workload_put_claims(&payload, i, VIEW(ISSUER));
     payload.n--;
-    buf_printf(&payload, ",\"azp\":\"repogate\",\"uid\":\"uid%zu\",\"jti\":\"jti%zu\",\"scope\":\"openid profile email entitlements repogate\"}", i, i);
+    buf_printf(
+        &payload,
+        ",\"azp\":\"repogate\",\"uid\":\"uid%zu\",\"jti\":\"jti%zu\",\"scope\":\"openid profile email entitlements repogate\"}",
+        i, i);
     b64url_encode(out, header.p, header.n);
     buf_puts(out, ".");
     b64url_encode(out, payload.p, payload.n);
@@ -98,7 +101,8 @@ static void put_token(struct buf *out, size_t i, EVP_PKEY *key, const char *alg)
 
 static void make(const char *alg, const char *path)
 {
-    EVP_PKEY *key = is_rsa(alg) ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)RSA_BITS) : EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    EVP_PKEY *key =
+        is_rsa(alg) ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)RSA_BITS) : EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
     struct buf line = BUF(WORKLOAD_TEXT_MAX);
     FILE *f = fopen(path, "we");
     if (key == NULL || f == NULL)

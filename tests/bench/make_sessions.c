@@ -108,19 +108,21 @@ static void put_rest(struct buf *out, uint64_t *random)
 static void put_request(struct buf *out, size_t person, const char *cookie, uint64_t *random)
 {
     bool is_public = workload_random(random) % 2 == 0;
-    size_t repo = is_public ? workload_random(random) % WORKLOAD_PUBLIC : workload_private(person, workload_random(random) % WORKLOAD_LIST);
+    size_t repo =
+        is_public ? workload_random(random) % WORKLOAD_PUBLIC : workload_private(person, workload_random(random) % WORKLOAD_LIST);
     buf_puts(out, "GET /_repogate/auth/nginx HTTP/1.1\r\nHost: repogate\r\nX-Original-URL: https://dev.example.org/github/");
     workload_put_repo(out, repo);
     put_rest(out, random);
-    buf_printf(out,
-               "\r\nX-Original-Method: GET\r\nX-Real-IP: 192.0.2.%u\r\n"
-               "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36\r\n"
-               "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8\r\n"
-               "Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n"
-               "sec-ch-ua: \"Chromium\";v=\"131\", \"Not_A Brand\";v=\"24\"\r\nsec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: \"Linux\"\r\n"
-               "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\nUpgrade-Insecure-Requests: 1\r\n"
-               "Cookie: theme=dark; __Host-repogate=%s\r\n\r\n",
-               1 + workload_random(random) % 250, cookie);
+    buf_printf(
+        out,
+        "\r\nX-Original-Method: GET\r\nX-Real-IP: 192.0.2.%u\r\n"
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36\r\n"
+        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8\r\n"
+        "Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n"
+        "sec-ch-ua: \"Chromium\";v=\"131\", \"Not_A Brand\";v=\"24\"\r\nsec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: \"Linux\"\r\n"
+        "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\nUpgrade-Insecure-Requests: 1\r\n"
+        "Cookie: theme=dark; __Host-repogate=%s\r\n\r\n",
+        1 + workload_random(random) % 250, cookie);
 }
 
 static void print_requests(const struct maker *m, size_t n_requests)

@@ -32,7 +32,7 @@ struct load {
     size_t n_requests, n_connections;
     int status, epoll_fd;
     struct connection *connections;
-    size_t *idle, n_idle;    /* places of connections without a request under way */
+    size_t *idle, n_idle; /* places of connections without a request under way */
     uint32_t *latencies_us;
     size_t n_total, n_sent, n_answered, n_bad;
 };
@@ -58,7 +58,8 @@ static void connect_one(struct load *l, size_t i, uint16_t port)
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = i};
     int on = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)) != 0 || setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)) != 0 ||
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
         epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
         workload_fail("cannot connect");
     l->idle[l->n_idle++] = i;
@@ -192,7 +193,8 @@ int main(int argc, char **argv)
         connect_one(&l, i, (uint16_t)atoi(argv[1]));
     run(&l, rate);
     qsort(l.latencies_us, l.n_answered, sizeof(*l.latencies_us), compare);
-    printf("paced %zu %zu %u %u %u %u\n", l.n_answered, l.n_bad, percentile(&l, 0.5), percentile(&l, 0.99), percentile(&l, 0.999), percentile(&l, 1));
+    printf("paced %zu %zu %u %u %u %u\n", l.n_answered, l.n_bad, percentile(&l, 0.5), percentile(&l, 0.99), percentile(&l, 0.999),
+           percentile(&l, 1));
     for (size_t i = 0; i < l.n_requests; i++)
         free((char *)(uintptr_t)l.requests[i].p);
     free(l.requests);

@@ -75,13 +75,14 @@ static inline void workload_put_claims(struct buf *out, size_t person, struct vi
 {
     buf_puts(out, "{\"iss\":");
     buf_put_json(out, iss);
-    buf_printf(out,
-               ",\"sub\":\"%064zx\",\"aud\":\"repogate\",\"exp\":%lld,\"iat\":%lld,\"auth_time\":%lld,\"acr\":\"goauthentik.io/providers/oauth2/default\","
-               "\"amr\":[\"pwd\",\"mfa\"],\"sid\":\"%064zx\",\"email\":\"person%05zu@example.org\",\"email_verified\":true,\"name\":\"Person Number %zu\","
-               "\"given_name\":\"Person Number %zu\",\"preferred_username\":\"person%05zu\",\"nickname\":\"person%05zu\","
-               "\"entitlements\":[\"workspaces\"],\"groups\":",
-               person + 1, (long long)epoch_now_s() + 3600, (long long)epoch_now_s(), (long long)epoch_now_s(), person + 1000001, person, person, person,
-               person, person);
+    buf_printf(
+        out,
+        ",\"sub\":\"%064zx\",\"aud\":\"repogate\",\"exp\":%lld,\"iat\":%lld,\"auth_time\":%lld,\"acr\":\"goauthentik.io/providers/oauth2/default\","
+        "\"amr\":[\"pwd\",\"mfa\"],\"sid\":\"%064zx\",\"email\":\"person%05zu@example.org\",\"email_verified\":true,\"name\":\"Person Number %zu\","
+        "\"given_name\":\"Person Number %zu\",\"preferred_username\":\"person%05zu\",\"nickname\":\"person%05zu\","
+        "\"entitlements\":[\"workspaces\"],\"groups\":",
+        person + 1, (long long)epoch_now_s() + 3600, (long long)epoch_now_s(), (long long)epoch_now_s(), person + 1000001, person,
+        person, person, person, person);
     workload_put_groups(out, person);
     buf_puts(out, ",\"repogate\":{\"v\":1,\"service\":false,\"groups\":");
     workload_put_groups(out, person);
