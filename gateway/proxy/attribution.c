@@ -120,7 +120,9 @@ static enum gw_err github_url(FACTS)
     const struct repo *r = f->repo;
     if (r == NULL || r->forge == NULL || r->forge->kind != FORGE_GITHUB)
         return GW_OK;
-    const struct view parts[] = {view_of(r->forge->url), VIEW("/"), view_of(r->owner), VIEW("/"), view_of(r->name)};
+    /* The forge named github is github.com to workspaces, through whatever mirror it is reached; a server of one's own has a name of its own. */
+    bool is_public = strcmp(r->forge->name, "github") == 0;
+    const struct view parts[] = {is_public ? VIEW("https://github.com") : view_of(r->forge->url), VIEW("/"), view_of(r->owner), VIEW("/"), view_of(r->name)};
     *ret = arena_join(a, parts, sizeof(parts) / sizeof(parts[0]));
     return ret->p == NULL ? GW_E_NOMEM : GW_OK;
 }

@@ -43,7 +43,7 @@ static enum gw_err read_all(int fd, char *p, size_t cap, size_t *ret_n)
 enum gw_err secret_load(const char *path, char **ret_text)
 {
     char text[SECRET_FILE_MAX + 2];
-    size_t n;
+    size_t n = 0;
     GW_CLEANUP(gw_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return GW_E_IO;

@@ -25,7 +25,7 @@ describeTopologies('login', {}, (the) => {
     assert.deepEqual(headersOf(echo, 'x-authentik-email'), ['dora@example.org']);
     assert.match(headersOf(echo, 'x-authentik-uid')[0], /^[0-9a-f]{64}$/);
     assert.deepEqual(headersOf(echo, 'x-repogate-repo'), ['github:acme/site']);
-    assert.deepEqual(headersOf(echo, 'x-github-repo'), [`${the().forge.url}/acme/site`]);
+    assert.deepEqual(headersOf(echo, 'x-github-repo'), ['https://github.com/acme/site']);
     assert.equal(headersOf(echo, 'x-repogate-decision-id').length, 1);
     assert.deepEqual(headersOf(echo, 'cookie').filter((value) => value.includes('repogate')), []);
     const [line] = await the().auditUntil(isDecision('allow', '/github/acme/site/echo'));

@@ -145,6 +145,23 @@ START_TEST(names_a_github_url_for_github_only)
 }
 END_TEST
 
+START_TEST(the_forge_named_github_is_github_com_and_others_are_themselves)
+{
+    static const struct forge mirror = {.name = "github", .kind = FORGE_GITHUB, .url = "http://mirror.internal:8080"};
+    static const struct forge enterprise = {.name = "ghe", .kind = FORGE_GITHUB, .url = "https://git.example.org"};
+    struct attribution_facts f = facts();
+    struct repo r = site;
+    f.repo = &r;
+    r.forge = &mirror;
+    ck_assert_int_eq(attribution_add(&list, ATTRIBUTION_ANSWER, &f, &arena), GW_OK);
+    ck_assert_str_eq(value_of("X-GitHub-Repo"), "https://github.com/acme/site");
+    list.n = 0;
+    r.forge = &enterprise;
+    ck_assert_int_eq(attribution_add(&list, ATTRIBUTION_ANSWER, &f, &arena), GW_OK);
+    ck_assert_str_eq(value_of("X-GitHub-Repo"), "https://git.example.org/acme/site");
+}
+END_TEST
+
 static const struct {
     const char *name, *value;
 } encodings[] = {
@@ -425,6 +442,7 @@ int main(void)
     tcase_add_test(t, H5_sends_every_header_empty_when_there_is_no_value);
     tcase_add_test(t, gives_each_receiver_its_set);
     tcase_add_test(t, names_a_github_url_for_github_only);
+    tcase_add_test(t, the_forge_named_github_is_github_com_and_others_are_themselves);
     tcase_add_loop_test(t, H3_I_encodes_what_could_be_read_as_something_else, 0, COUNT(encodings));
     tcase_add_test(t, H11_encodes_control_bytes_in_claims);
     tcase_add_test(t, refuses_control_bytes_in_what_it_sends_as_it_is);
