@@ -43,8 +43,10 @@ static int escape_at(struct view v, size_t i)
 
 static bool text_is_clean(struct view v, uint8_t where)
 {
+    /* A query is nobody's to decide by: what pages write there, a lone percent sign included, passes as it is. */
+    uint8_t looked_at = where == IN_PATH ? IN_PATH | ESCAPE : where;
     for (size_t i = 0; i < v.n; i++) {
-        uint8_t class = byte_class[(uint8_t)v.p[i]] & (where | ESCAPE);
+        uint8_t class = byte_class[(uint8_t)v.p[i]] & looked_at;
         if (class != where && (class == 0 || escape_at(v, i) < 0))
             return false;
     }

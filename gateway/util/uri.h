@@ -2,7 +2,7 @@
  *
  * Shape: in: bytes as received. Out: views into them. Nothing is decoded, repaired or normalised.
  * Errors: GW_E_INVALID for anything that two parsers could read differently: bytes <= 0x20 or >= 0x7f, backslash,
- * fragment, userinfo, empty host, bad port, broken percent-encoding, over URI_MAX bytes (GW_E_LIMIT).
+ * fragment, userinfo, empty host, bad port, broken percent-encoding (in the path), over URI_MAX bytes (GW_E_LIMIT).
  * Source: RFC 3986 3, RFC 9112 3.2, WHATWG URL (for what browsers read differently). Threads: values. */
 #pragma once
 
