@@ -336,7 +336,7 @@ static const struct {
     {"https://github.com.evil.example/acme/site", false},
     {"https://evil.example/acme/site", false},
     {"https://github.com@evil.example/acme/site", false},
-    {"https://github.comacme/site", false},
+    {"https://github.comxacme/site", false},
     {"https://github.com/acme/site?x", false},
     {"https://github.com", false},
     {"https://github.com/", false},
