@@ -5,7 +5,9 @@
 #include "cli/version.h"
 #include "config/config.h"
 #include "net/fetch.h"
+#include "policy/sandbox.h"
 #include "server/listener.h"
+#include "store/store.h"
 #include "util/digest.h"
 #include "util/pack.h"
 
@@ -53,7 +55,7 @@ static int serve(int argc, char **argv)
 static int version(int argc, char **argv)
 {
     static const struct cli_library libraries[] = {
-        {listener_library_version}, {fetch_library_version},  {digest_library_version}, {pack_library_version},
+        {listener_library_version}, {fetch_library_version},  {digest_library_version}, {pack_library_version}, {sandbox_version}, {store_library_version},
         {config_library_version},   {config_parser_version},
     };
     cli_version_set_libraries(libraries, sizeof(libraries) / sizeof(libraries[0]));

@@ -430,3 +430,9 @@ enum gw_err sqlite_open(const char *path, struct store **ret_store)
     *ret_store = &q->base;
     return GW_OK;
 }
+
+const char *store_library_version(void)
+{
+    static const char text[] = "SQLite " SQLITE_VERSION;
+    return text;
+}

@@ -46,4 +46,5 @@ enum gw_err store_attempt_use(struct store *s, const uint8_t id[DIGEST_BYTES], i
 /* Removes what ended by now_s, at most STORE_SWEEP_MAX rows a call; that many removed = call again. */
 enum gw_err store_sweep(struct store *s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed) GW_MUST_CHECK;
 
+const char *store_library_version(void);
 void store_row_deinit(struct store_row *row);
