@@ -37,20 +37,30 @@ static size_t read_body(struct exchange *x, char *out, size_t n, bool *ret_end, 
     return relay_read(f->relay, out, n, ret_end);
 }
 
-static void reply_unreachable(struct forward *f, enum gw_err err)
+static void reply_no_workspace(struct exchange *x, bool is_late, struct view decision_id)
 {
-    bool is_late = err == GW_E_TIMEOUT;
     meter_inc(METER_PROXY_FAILED);
-    response_reset(&f->x->response);
-    response_put(&f->x->response, "Retry-After", VIEW("5"));
-    reply_problem(f->x, &(struct reply_problem){
+    response_reset(&x->response);
+    response_put(&x->response, "Retry-After", VIEW("5"));
+    reply_problem(x, &(struct reply_problem){
                             .status = is_late ? 504 : 502,
                             .reason = is_late ? "workspace_timeout" : "workspace_unreachable",
                             .title = is_late ? "The workspace does not answer" : "The workspace cannot be reached",
                             .text = "You are allowed in, but the workspace behind this address is not answering. It may still be starting.",
                             .retry_href = "",
-                            .decision_id = view_of(f->gate->id),
+                            .decision_id = decision_id,
                         });
+}
+
+/* Where NGINX routes, it is NGINX that finds the workspace down; the page is ours all the same. */
+void handle_unreachable(struct exchange *x)
+{
+    reply_no_workspace(x, view_eq(x->request.uri.query, VIEW("late")), VIEW_NONE);
+}
+
+static void reply_unreachable(struct forward *f, enum gw_err err)
+{
+    reply_no_workspace(f->x, err == GW_E_TIMEOUT, view_of(f->gate->id));
 }
 
 static void on_failed(void *arg, enum gw_err err, const char *detail)

@@ -8,6 +8,7 @@
 void handle_auth_nginx(struct exchange *x);         /* auth.c: may this request pass? (NGINX, HAProxy) */
 void handle_auth_outpost_nginx(struct exchange *x); /* the same, asked as Authentik's outpost is asked */
 void handle_forward(struct exchange *x);            /* forward.c: decide, then route to the workspace */
+void handle_unreachable(struct exchange *x);        /* forward.c: the page for a workspace that NGINX could not reach */
 void handle_nothing(struct exchange *x);            /* router.c: 404 */
 void handle_login(struct exchange *x);              /* login.c: 302 to Authentik */
 void handle_callback(struct exchange *x);           /* callback.c: the browser comes back with a code */

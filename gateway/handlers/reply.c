@@ -57,7 +57,8 @@ void reply_html(struct exchange *x, int status, struct buf *out)
     put_common(x);
     response_put(&x->response, "Content-Type", VIEW("text/html; charset=utf-8"));
     response_put(&x->response, "Content-Security-Policy", security_policy(x));
-    response_put(&x->response, "Referrer-Policy", VIEW("no-referrer"));
+    /* Not no-referrer: a form of ours would then be sent with Origin: null. */
+    response_put(&x->response, "Referrer-Policy", VIEW("same-origin"));
     response_put(&x->response, "X-Frame-Options", VIEW("DENY"));
     x->response.body = keep(x, out);
     buf_deinit(out);

@@ -29,6 +29,7 @@ static const struct route public_routes[] = {
     ROUTE("/outpost.goauthentik.io/sign_out", GET | POST, ROUTER_BODY_FORM, handle_logout),
     ROUTE("/_repogate/whoami", GET, ROUTER_BODY_IGNORED, handle_whoami),
     ROUTE("/_repogate/open", GET, ROUTER_BODY_IGNORED, handle_open),
+    ROUTE("/_repogate/unreachable", GET, ROUTER_BODY_IGNORED, handle_unreachable),
     ROUTE("/_repogate/style.css", GET, ROUTER_BODY_IGNORED, handle_style),
     ROUTE("/", GET, ROUTER_BODY_IGNORED, handle_portal),
     ROUTE("/health", GET, ROUTER_BODY_IGNORED, handle_health),

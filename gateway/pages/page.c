@@ -76,8 +76,8 @@ void page_put_denied(struct buf *out, const struct page_frame *f, const struct p
         buf_put_html(out, d->message);
         buf_puts(out, "</p>\n");
     }
-    buf_puts(out, "<p>If you think you should have access, pass on the decision below");
-    buf_puts(out, f->contact.n > 0 ? " to those named at the end of this page.</p>\n" : " to the people who run this service.</p>\n");
+    buf_puts(out, "<p>If you think you should have access, pass on the decision below to ");
+    buf_put(out, f->contact.n > 0 ? VIEW("those named at the end of this page.</p>\n") : VIEW("the people who run this service.</p>\n"));
     buf_puts(out, "<dl>\n");
     put_fact(out, "Reason", d->reason);
     put_fact(out, "Decision", d->decision_id);

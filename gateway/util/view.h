@@ -16,7 +16,8 @@ struct view {
     size_t n;
 };
 
-#define VIEW(literal) ((struct view){(literal), sizeof(literal) - 1})
+/* A string literal and nothing else: the empty one before it sees to that. */
+#define VIEW(literal) ((struct view){"" literal, sizeof("" literal) - 1})
 #define VIEW_NONE ((struct view){NULL, 0})
 /* for printf("%.*s", VIEW_FMT(v)) */
 #define VIEW_FMT(v) (int)(v).n, (v).p
