@@ -17,8 +17,8 @@ static void put_endpoint(struct buf *out, struct view endpoint)
         buf_puts(out, "?");
 }
 
-void authcode_put_url(struct buf *out, const struct authcode_client *c, struct view endpoint, struct view state, struct view nonce,
-                      struct view code_challenge)
+void authcode_put_url(struct buf *out, const struct authcode_client *c, struct view endpoint, struct view state,
+                      struct view nonce, struct view code_challenge)
 {
     put_endpoint(out, endpoint);
     form_put(out, VIEW("response_type"), VIEW("code"));
@@ -36,8 +36,8 @@ void authcode_put_url(struct buf *out, const struct authcode_client *c, struct v
     form_put(out, VIEW("code_challenge_method"), VIEW("S256"));
 }
 
-void authcode_put_end_session(struct buf *out, struct view endpoint, struct view id_token_hint, struct view post_logout_redirect_uri,
-                              struct view state)
+void authcode_put_end_session(struct buf *out, struct view endpoint, struct view id_token_hint,
+                              struct view post_logout_redirect_uri, struct view state)
 {
     if (id_token_hint.n == 0 && post_logout_redirect_uri.n == 0 && state.n == 0) {
         buf_put(out, endpoint);
@@ -81,7 +81,8 @@ enum gw_err authcode_parse_tokens(struct view json, struct buf *block, struct au
 {
     if (pack_parse(json, block) != GW_OK || pack_type(pack_root(block->p)) != PACK_MAP)
         return refuse(why, "the token endpoint's answer is no JSON object");
-    struct pack_val doc = pack_root(block->p), refresh = pack_find(doc, VIEW("refresh_token")), expires = pack_find(doc, VIEW("expires_in"));
+    struct pack_val doc = pack_root(block->p), refresh = pack_find(doc, VIEW("refresh_token")),
+                    expires = pack_find(doc, VIEW("expires_in"));
     struct authcode_tokens t = {
         .id_token = pack_string(pack_find(doc, VIEW("id_token"))),
         .access_token = pack_string(pack_find(doc, VIEW("access_token"))),

@@ -1,4 +1,5 @@
-/* authcode: the texts of the authorization code grant with PKCE: the URLs for the browser, the form for the token endpoint, and its answer.
+/* authcode: the texts of the authorization code grant with PKCE: the URLs for the browser, the form for the token endpoint, and
+ * its answer.
  *
  * Shape: client_secret_post, because Authentik decodes the parts of a Basic header only since 2026.2. S256 always.
  * Errors: GW_E_UPSTREAM an answer that is not what RFC 6749 5.1 says; GW_E_INVALID the code was refused (invalid_grant);
@@ -17,12 +18,12 @@ struct authcode_client {
     size_t n_scopes;
 };
 
-void authcode_put_url(struct buf *out, const struct authcode_client *c, struct view endpoint, struct view state, struct view nonce,
-                      struct view code_challenge);
+void authcode_put_url(struct buf *out, const struct authcode_client *c, struct view endpoint, struct view state,
+                      struct view nonce, struct view code_challenge);
 void authcode_put_form(struct buf *out, const struct authcode_client *c, struct view code, struct view code_verifier);
 /* RP-initiated logout; empty parameters are left out. */
-void authcode_put_end_session(struct buf *out, struct view endpoint, struct view id_token_hint, struct view post_logout_redirect_uri,
-                              struct view state);
+void authcode_put_end_session(struct buf *out, struct view endpoint, struct view id_token_hint,
+                              struct view post_logout_redirect_uri, struct view state);
 
 struct authcode_tokens {
     struct view id_token, access_token;
@@ -31,6 +32,7 @@ struct authcode_tokens {
 };
 
 /* block: empty; holds what ret_tokens points into. */
-enum gw_err authcode_parse_tokens(struct view json, struct buf *block, struct authcode_tokens *ret_tokens, struct buf *why) GW_MUST_CHECK;
+enum gw_err authcode_parse_tokens(struct view json, struct buf *block, struct authcode_tokens *ret_tokens, struct buf *why)
+    GW_MUST_CHECK;
 /* The answer with another status than 200. Never GW_OK. */
 enum gw_err authcode_parse_error(int status, struct view json, struct buf *why) GW_MUST_CHECK;

@@ -24,7 +24,8 @@ static bool is_trailing_slash_apart(struct view a, struct view b)
     return (a.n + 1 == b.n && view_starts(b, a) && b.p[a.n] == '/') || (b.n + 1 == a.n && view_starts(a, b) && a.p[b.n] == '/');
 }
 
-/* Core 16.15 and Discovery 4.3: another issuer's metadata must not pass for ours. Both are named, since a missing slash or an internal host
+/* Core 16.15 and Discovery 4.3: another issuer's metadata must not pass for ours. Both are named, since a missing slash or an
+ * internal host
  * name is the usual cause. */
 static enum gw_err check_issuer(struct pack_val doc, struct view issuer, struct buf *why)
 {
@@ -40,7 +41,8 @@ static enum gw_err check_issuer(struct pack_val doc, struct view issuer, struct 
     return GW_E_UPSTREAM;
 }
 
-static enum gw_err read_url(struct pack_val doc, const char *name, bool is_http_fine, bool is_needed, char **ret_url, struct buf *why)
+static enum gw_err read_url(struct pack_val doc, const char *name, bool is_http_fine, bool is_needed, char **ret_url,
+                            struct buf *why)
 {
     struct uri uri;
     struct pack_val v = pack_find(doc, view_of(name));
@@ -81,10 +83,8 @@ static enum gw_err read_endpoints(struct pack_val doc, bool is_http_fine, struct
         bool is_needed;
         char **ret_url;
     } endpoints[] = {
-        {"authorization_endpoint", true, &d->authorization_endpoint},
-        {"token_endpoint", true, &d->token_endpoint},
-        {"userinfo_endpoint", true, &d->userinfo_endpoint},
-        {"jwks_uri", true, &d->jwks_uri},
+        {"authorization_endpoint", true, &d->authorization_endpoint}, {"token_endpoint", true, &d->token_endpoint},
+        {"userinfo_endpoint", true, &d->userinfo_endpoint},           {"jwks_uri", true, &d->jwks_uri},
         {"end_session_endpoint", false, &d->end_session_endpoint},
     };
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
@@ -95,8 +95,8 @@ static enum gw_err read_endpoints(struct pack_val doc, bool is_http_fine, struct
     return GW_OK;
 }
 
-enum gw_err discovery_parse(struct view json, struct view issuer, const bool is_alg_allowed[SIGALG_COUNT], struct discovery **ret_discovery,
-                            struct buf *why)
+enum gw_err discovery_parse(struct view json, struct view issuer, const bool is_alg_allowed[SIGALG_COUNT],
+                            struct discovery **ret_discovery, struct buf *why)
 {
     GW_CLEANUP(buf_deinitp) struct buf block = BUF(PACK_BYTES_MAX);
     if (pack_parse(json, &block) != GW_OK || pack_type(pack_root(block.p)) != PACK_MAP)

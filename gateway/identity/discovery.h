@@ -1,6 +1,7 @@
 /* discovery: the provider's metadata, read and checked.
  *
- * Shape: in: the JSON document. Out: the endpoints, each an absolute URL that uri_parse() accepts; https, unless the issuer itself is http.
+ * Shape: in: the JSON document. Out: the endpoints, each an absolute URL that uri_parse() accepts; https, unless the issuer
+ * itself is http.
  * Checked: issuer exactly ours (a trailing slash counts); the endpoints that we need are there; S256 and one of our algorithms
  * are offered, where the provider says what it offers.
  * Errors: GW_E_UPSTREAM with one line in `why`; GW_E_NOMEM.
@@ -16,8 +17,8 @@ struct discovery {
 };
 
 /* is_alg_allowed: by enum sigalg. why: text is appended on failure. */
-enum gw_err discovery_parse(struct view json, struct view issuer, const bool is_alg_allowed[SIGALG_COUNT], struct discovery **ret_discovery,
-                            struct buf *why) GW_MUST_CHECK;
+enum gw_err discovery_parse(struct view json, struct view issuer, const bool is_alg_allowed[SIGALG_COUNT],
+                            struct discovery **ret_discovery, struct buf *why) GW_MUST_CHECK;
 void discovery_free(struct discovery *d);
 
 static inline void discovery_freep(struct discovery **pp)

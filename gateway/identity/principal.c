@@ -21,11 +21,12 @@ struct principal {
     uint8_t claims[];
 };
 
-/* They bind or name one token (OpenID Connect Core 2 and 3.3.2.11, RFC 7519 4.1), or are the same for everyone (acr): no rule about a
+/* They bind or name one token (OpenID Connect Core 2 and 3.3.2.11, RFC 7519 4.1), or are the same for everyone (acr): no rule
+ * about a
  * person can need them. The last one goes too where the repogate claim replaces it. */
 static const struct view token_claims[] = {
-    {"acr", 3},    {"aud", 3}, {"azp", 3}, {"at_hash", 7}, {"c_hash", 6}, {"s_hash", 6},
-    {"jti", 3},    {"nbf", 3}, {"nonce", 5}, {"uid", 3},   {"groups", 6},
+    {"acr", 3}, {"aud", 3}, {"azp", 3},   {"at_hash", 7}, {"c_hash", 6}, {"s_hash", 6},
+    {"jti", 3}, {"nbf", 3}, {"nonce", 5}, {"uid", 3},     {"groups", 6},
 };
 enum { TOKEN_CLAIMS = sizeof(token_claims) / sizeof(token_claims[0]) };
 
@@ -73,16 +74,38 @@ static void set_missing(struct principal *p, enum principal_missing why)
         p->missing = (uint8_t)why;
 }
 
+/* Sorted, as pack_find_sorted() wants them. */
+enum claim {
+    C_AMR,
+    C_AUTH_TIME,
+    C_EMAIL,
+    C_EMAIL_VERIFIED,
+    C_ENTITLEMENTS,
+    C_EXP,
+    C_GROUPS,
+    C_ISS,
+    C_NAME,
+    C_PREFERRED_USERNAME,
+    C_REPOGATE,
+    C_SID,
+    C_SUB,
+    CLAIM_COUNT
+};
+static const struct view claim_names[CLAIM_COUNT] = {
+    {"amr", 3},    {"auth_time", 9}, {"email", 5}, {"email_verified", 14},     {"entitlements", 12}, {"exp", 3},
+    {"groups", 6}, {"iss", 3},       {"name", 4},  {"preferred_username", 18}, {"repogate", 8},      {"sid", 3},
+    {"sub", 3},
+};
+
 /* A JSON null says as much as no member. */
-static struct pack_val find_present(struct pack_val map, struct view key)
+static struct pack_val present(struct pack_val v)
 {
-    struct pack_val v = pack_find(map, key);
     return pack_type(v) == PACK_NULL ? (struct pack_val){NULL} : v;
 }
 
-static enum gw_err read_name(struct principal *p, enum field f, struct view key)
+static enum gw_err read_name(struct principal *p, enum field f, struct pack_val claim)
 {
-    struct pack_val v = find_present(principal_claims(p), key);
+    struct pack_val v = present(claim);
     if (v.p == NULL)
         return GW_OK;
     if (pack_type(v) != PACK_STRING) {
@@ -95,17 +118,16 @@ static enum gw_err read_name(struct principal *p, enum field f, struct view key)
     return GW_OK;
 }
 
-static enum gw_err read_names(struct principal *p)
+static enum gw_err read_names(struct principal *p, const struct pack_val *c)
 {
     static const struct {
         enum field f;
-        struct view key;
+        enum claim claim;
     } names[] = {
-        {F_ISS, {"iss", 3}},   {F_SUB, {"sub", 3}},     {F_USERNAME, {"preferred_username", 18}},
-        {F_NAME, {"name", 4}}, {F_EMAIL, {"email", 5}}, {F_SID, {"sid", 3}},
+        {F_ISS, C_ISS}, {F_SUB, C_SUB}, {F_USERNAME, C_PREFERRED_USERNAME}, {F_NAME, C_NAME}, {F_EMAIL, C_EMAIL}, {F_SID, C_SID},
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        enum gw_err err = read_name(p, names[i].f, names[i].key);
+        enum gw_err err = read_name(p, names[i].f, c[names[i].claim]);
         if (err != GW_OK)
             return err;
     }
@@ -122,10 +144,10 @@ static void read_string_list(struct principal *p, enum field f, struct pack_val 
         set_missing(p, PRINCIPAL_WRONG_TYPE);
 }
 
-static enum gw_err read_repogate(struct principal *p, struct pack_val repogate)
+static enum gw_err read_repogate(struct principal *p, struct pack_val repogate, bool has_sid)
 {
-    struct pack_val v = pack_find(repogate, VIEW("v")), attributes = find_present(repogate, VIEW("attributes")),
-                    service = find_present(repogate, VIEW("service"));
+    struct pack_val v = pack_find(repogate, VIEW("v")), attributes = present(pack_find(repogate, VIEW("attributes"))),
+                    service = present(pack_find(repogate, VIEW("service")));
     enum pack_type service_type = pack_type(service);
     if (pack_type(repogate) != PACK_MAP || pack_type(v) != PACK_INT || pack_int(v) != 1 ||
         (service_type != PACK_ABSENT && service_type != PACK_TRUE && service_type != PACK_FALSE) ||
@@ -135,46 +157,50 @@ static enum gw_err read_repogate(struct principal *p, struct pack_val repogate)
     }
     if (!has_small_attributes(attributes))
         return GW_E_LIMIT;
-    read_string_list(p, F_GROUPS, find_present(repogate, VIEW("groups")));
+    read_string_list(p, F_GROUPS, present(pack_find(repogate, VIEW("groups"))));
     set_field(p, F_ATTRIBUTES, attributes);
-    p->is_service = service_type == PACK_TRUE && pack_type(pack_find(principal_claims(p), VIEW("sid"))) == PACK_ABSENT;
+    p->is_service = service_type == PACK_TRUE && !has_sid;
     return GW_OK;
 }
 
-static int64_t read_time(struct pack_val claims, struct view key)
+static int64_t read_time(struct pack_val v)
 {
-    int64_t s = pack_int(pack_find(claims, key));
+    int64_t s = pack_int(v);
     return s < 0 ? 0 : s;
 }
 
 static enum gw_err read_claims(struct principal *p, bool repogate_requested)
 {
-    struct pack_val claims = principal_claims(p), repogate = pack_find(claims, VIEW("repogate"));
-    enum gw_err err = read_names(p);
+    struct pack_val c[CLAIM_COUNT];
+    pack_find_sorted(principal_claims(p), claim_names, CLAIM_COUNT, c);
+    enum gw_err err = read_names(p, c);
     if (err != GW_OK)
         return err;
-    if (repogate.p != NULL)
-        err = read_repogate(p, repogate);
+    if (c[C_REPOGATE].p != NULL)
+        err = read_repogate(p, c[C_REPOGATE], c[C_SID].p != NULL);
     else if (repogate_requested)
         set_missing(p, PRINCIPAL_NO_REPOGATE);
     if (err != GW_OK)
         return err;
-    if (repogate.p == NULL)
-        read_string_list(p, F_GROUPS, find_present(claims, VIEW("groups")));
-    read_string_list(p, F_ENTITLEMENTS, find_present(claims, VIEW("entitlements")));
+    if (c[C_REPOGATE].p == NULL)
+        read_string_list(p, F_GROUPS, present(c[C_GROUPS]));
+    read_string_list(p, F_ENTITLEMENTS, present(c[C_ENTITLEMENTS]));
     if (p->at[F_GROUPS] == 0)
         set_missing(p, PRINCIPAL_NO_GROUPS);
-    p->email_verified = pack_is_true(pack_find(claims, VIEW("email_verified")));
-    p->has_mfa = pack_list_has(pack_find(claims, VIEW("amr")), VIEW("mfa"));
-    p->auth_time_s = read_time(claims, VIEW("auth_time"));
-    p->exp_s = read_time(claims, VIEW("exp"));
+    p->email_verified = pack_is_true(c[C_EMAIL_VERIFIED]);
+    p->has_mfa = pack_list_has(c[C_AMR], VIEW("mfa"));
+    p->auth_time_s = read_time(c[C_AUTH_TIME]);
+    p->exp_s = read_time(c[C_EXP]);
     return GW_OK;
 }
 
-enum gw_err principal_new(struct pack_val claims, enum principal_via via, bool repogate_requested, struct principal **ret_principal)
+enum gw_err principal_new(struct pack_val claims, enum principal_via via, bool repogate_requested,
+                          struct principal **ret_principal)
 {
     GW_CLEANUP(buf_deinitp) struct buf kept = BUF(PACK_BYTES_MAX);
-    if (pack_size(claims) > PACK_BYTES_MAX || !is_within_limits(claims))
+    /* An entry takes at least a byte: small claims need not be walked. */
+    size_t size = pack_size(claims);
+    if (size > PACK_BYTES_MAX || (size > LIST_ENTRIES_MAX && !is_within_limits(claims)))
         return GW_E_LIMIT;
     bool has_repogate = pack_find(claims, VIEW("repogate")).p != NULL;
     enum gw_err err = pack_without(claims, token_claims, has_repogate ? TOKEN_CLAIMS : TOKEN_CLAIMS - 1, &kept);

@@ -17,14 +17,16 @@ enum principal_missing { PRINCIPAL_COMPLETE, PRINCIPAL_NO_GROUPS, PRINCIPAL_NO_R
 struct principal;
 
 /* claims: a map, verified before (ID token merged with userinfo, or an access token); copied.
- * GW_E_INVALID if iss or sub is missing or no string, or a name holds control bytes; GW_E_LIMIT past PACK_BYTES_MAX, 10,000 entries in a list or 16 KiB in an attribute. */
-enum gw_err principal_new(struct pack_val claims, enum principal_via via, bool repogate_requested, struct principal **ret_principal) GW_MUST_CHECK;
+ * GW_E_INVALID if iss or sub is missing or no string, or a name holds control bytes; GW_E_LIMIT past PACK_BYTES_MAX, 10,000
+ * entries in a list or 16 KiB in an attribute. */
+enum gw_err principal_new(struct pack_val claims, enum principal_via via, bool repogate_requested,
+                          struct principal **ret_principal) GW_MUST_CHECK;
 struct principal *principal_ref(struct principal *p);
 void principal_unref(struct principal *p);
 
 /* Borrowed from p; empty if the claim is absent. */
 struct view principal_iss(const struct principal *p);
-struct view principal_sub(const struct principal *p); /* = uid */
+struct view principal_sub(const struct principal *p);      /* = uid */
 struct view principal_username(const struct principal *p); /* preferred_username */
 struct view principal_name(const struct principal *p);
 struct view principal_email(const struct principal *p);
@@ -33,10 +35,12 @@ struct view principal_sid(const struct principal *p);
 struct pack_val principal_groups(const struct principal *p);       /* list of strings; absent if missing */
 struct pack_val principal_entitlements(const struct principal *p); /* list of strings, or absent */
 struct pack_val principal_attributes(const struct principal *p);   /* map, or absent */
-struct pack_val principal_claims(const struct principal *p);       /* all but what is said of the token (acr aud azp at_hash c_hash s_hash jti nbf nonce uid) and groups that repogate replaces */
+struct pack_val principal_claims(
+    const struct principal *
+        p); /* all but what is said of the token (acr aud azp at_hash c_hash s_hash jti nbf nonce uid) and groups that repogate replaces */
 int64_t principal_auth_time_s(const struct principal *p); /* 0 = unknown */
 int64_t principal_exp_s(const struct principal *p);
-bool principal_has_mfa(const struct principal *p); /* amr has mfa */
+bool principal_has_mfa(const struct principal *p);    /* amr has mfa */
 bool principal_is_service(const struct principal *p); /* no sid, and repogate.service is true */
 enum principal_via principal_via(const struct principal *p);
 enum principal_missing principal_missing(const struct principal *p);

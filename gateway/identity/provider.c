@@ -135,7 +135,8 @@ static void report(struct provider *p)
     if (p->trouble.n == 0)
         log_event(LOG_INFO, "identity provider answers again", LOG_KV("issuer", p->issuer));
     else
-        log_event(LOG_WARN, provider_is_ready(p) ? "identity provider's keys cannot be read anew" : "identity provider is not ready",
+        log_event(LOG_WARN,
+                  provider_is_ready(p) ? "identity provider's keys cannot be read anew" : "identity provider is not ready",
                   LOG_KV("issuer", p->issuer), LOG_KV("reason", buf_view(&p->trouble)));
     buf_clear(&p->reported);
     buf_put(&p->reported, buf_view(&p->trouble));
@@ -153,7 +154,8 @@ static void attempt_end(struct provider *p, enum gw_err err)
     p->attempt_err = err;
     report(p);
     if (!p->is_closing && loop_timer_start(p->loop, &p->timer, next_delay_ms(p, err)) != GW_OK)
-        log_event(LOG_ERROR, "no timer for the identity provider: it is asked again only when someone needs it", LOG_KV("issuer", p->issuer));
+        log_event(LOG_ERROR, "no timer for the identity provider: it is asked again only when someone needs it",
+                  LOG_KV("issuer", p->issuer));
     call_waiters(p);
 }
 
@@ -255,8 +257,8 @@ static void attempt_begin(struct provider *p)
         attempt_end(p, err);
 }
 
-enum gw_err provider_await(struct provider *p, int64_t min_gap_ms, void (*ready)(void *arg, enum gw_err err), void (*again)(void *arg),
-                           void *arg)
+enum gw_err provider_await(struct provider *p, int64_t min_gap_ms, void (*ready)(void *arg, enum gw_err err),
+                           void (*again)(void *arg), void *arg)
 {
     if (p->is_closing)
         return GW_E_IO;

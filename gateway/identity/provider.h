@@ -1,7 +1,9 @@
 /* provider: Authentik, as one worker thread sees it: discovery, keys, logins redeemed, bearer tokens checked.
  *
- * Shape: made once per worker thread, on its loop, over its fetcher; shares nothing. It looks after itself: discovery and keys are
- * fetched at start, retried with delays from 0.5 s to 30 s while that fails, and the keys read anew every PROVIDER_KEYS_MAX_AGE_MS or when a
+ * Shape: made once per worker thread, on its loop, over its fetcher; shares nothing. It looks after itself: discovery and keys
+ * are
+ * fetched at start, retried with delays from 0.5 s to 30 s while that fails, and the keys read anew every
+ * PROVIDER_KEYS_MAX_AGE_MS or when a
  * token names an unknown kid (one fetch at a time, at most one per PROVIDER_KEYS_MIN_MS).
  * Callbacks run on the loop's thread. A callback may call any function here but provider_free().
  * Errors: GW_E_UPSTREAM the provider refused or answered nonsense, GW_E_TIMEOUT, GW_E_LIMIT a cap below, GW_E_INVALID what the
@@ -17,10 +19,10 @@
 
 enum {
     PROVIDER_WAITERS_MAX = 1024,
-    PROVIDER_LOGINS_MAX = 256,                  /* redemptions under way */
-    PROVIDER_ATTEMPT_MIN_MS = 1000,             /* between two attempts to become ready that callers trigger */
-    PROVIDER_KEYS_MIN_MS = 10 * 1000,           /* between two fetches of keys that callers trigger */
-    PROVIDER_KEYS_MAX_AGE_MS = 15 * 60 * 1000,  /* a key withdrawn in silence is gone after this */
+    PROVIDER_LOGINS_MAX = 256,                 /* redemptions under way */
+    PROVIDER_ATTEMPT_MIN_MS = 1000,            /* between two attempts to become ready that callers trigger */
+    PROVIDER_KEYS_MIN_MS = 10 * 1000,          /* between two fetches of keys that callers trigger */
+    PROVIDER_KEYS_MAX_AGE_MS = 15 * 60 * 1000, /* a key withdrawn in silence is gone after this */
     PROVIDER_RETRY_FIRST_MS = 500,
     PROVIDER_RETRY_LAST_MS = 30 * 1000,
 };
@@ -39,7 +41,8 @@ struct provider_spec {
 };
 
 /* GW_E_INVALID: a URL that cannot be parsed, an unknown algorithm or none, HS256 with a secret under HS256_SECRET_MIN bytes. */
-enum gw_err provider_new(const struct provider_spec *spec, struct loop *l, struct fetcher *f, struct provider **ret_provider) GW_MUST_CHECK;
+enum gw_err provider_new(const struct provider_spec *spec, struct loop *l, struct fetcher *f, struct provider **ret_provider)
+    GW_MUST_CHECK;
 /* Whoever waits is called with GW_E_IO. */
 void provider_free(struct provider *p);
 
@@ -50,7 +53,8 @@ bool provider_is_ready(const struct provider *p);
 /* Why not ready, one line, or "". Borrowed until the next call back from the loop. */
 const char *provider_trouble(const struct provider *p);
 /* Calls fn once: when the provider is ready, or with the error of the attempt that was waited for. It may be called before this
- * returns: ready already, too many wait (GW_E_LIMIT), or an attempt failed less than PROVIDER_ATTEMPT_MIN_MS ago (its error). */
+ * returns: ready already, too many wait (GW_E_LIMIT), or an attempt failed less than PROVIDER_ATTEMPT_MIN_MS ago (its error).
+ * */
 void provider_when_ready(struct provider *p, void (*fn)(void *arg, enum gw_err err), void *arg);
 
 /* --- logging people in --- */
@@ -69,13 +73,15 @@ struct provider_login {
     int64_t access_expires_s;
 };
 
-/* login: borrowed during the callback; NULL unless err is GW_OK. detail: one line for the log, without secrets; "" if err is GW_OK. */
+/* login: borrowed during the callback; NULL unless err is GW_OK. detail: one line for the log, without secrets; "" if err is
+ * GW_OK. */
 typedef void (*provider_login_fn)(void *arg, enum gw_err err, const char *detail, const struct provider_login *login);
 
 /* Redeems the code, checks everything, reads userinfo; waits for the provider first if it is not ready.
- * fn is called exactly once, later, unless an error is returned here. To fn, GW_E_INVALID is also a code that the provider refused. */
-enum gw_err provider_redeem(struct provider *p, struct view code, struct view code_verifier, struct view nonce, provider_login_fn fn,
-                            void *arg) GW_MUST_CHECK;
+ * fn is called exactly once, later, unless an error is returned here. To fn, GW_E_INVALID is also a code that the provider
+ * refused. */
+enum gw_err provider_redeem(struct provider *p, struct view code, struct view code_verifier, struct view nonce,
+                            provider_login_fn fn, void *arg) GW_MUST_CHECK;
 
 /* GW_E_NOTFOUND: the provider has no such endpoint. GW_E_UPSTREAM: not ready. Empty arguments are left out. */
 enum gw_err provider_end_session_url(const struct provider *p, struct view id_token_hint, struct view post_logout_redirect_uri,
@@ -87,5 +93,5 @@ enum provider_bearer { BEARER_REFUSED, BEARER_VALID, BEARER_PENDING };
 
 /* VALID: *ret_who is a counted reference for the caller. REFUSED: *ret_reason says why in a few words, a constant.
  * PENDING: fn is called exactly once, later; then check again. That ends: a wait that brought nothing turns into REFUSED. */
-enum provider_bearer provider_check_bearer(struct provider *p, struct view token, struct principal **ret_who, const char **ret_reason,
-                                           void (*fn)(void *arg), void *arg) GW_MUST_CHECK;
+enum provider_bearer provider_check_bearer(struct provider *p, struct view token, struct principal **ret_who,
+                                           const char **ret_reason, void (*fn)(void *arg), void *arg) GW_MUST_CHECK;

@@ -17,8 +17,8 @@ static enum provider_bearer wait_or_refuse(struct provider *p, int64_t min_gap_m
 }
 
 /* A signature that holds makes a principal, kept until the token's exp. */
-static enum provider_bearer accept(struct provider *p, const uint8_t digest[DIGEST_BYTES], struct pack_val claims, struct principal **ret_who,
-                                   const char **ret_reason)
+static enum provider_bearer accept(struct provider *p, const uint8_t digest[DIGEST_BYTES], struct pack_val claims,
+                                   struct principal **ret_who, const char **ret_reason)
 {
     struct principal *who;
     meter_inc(METER_BEARER_VERIFIED);
@@ -30,8 +30,8 @@ static enum provider_bearer accept(struct provider *p, const uint8_t digest[DIGE
     return BEARER_VALID;
 }
 
-enum provider_bearer provider_check_bearer(struct provider *p, struct view token, struct principal **ret_who, const char **ret_reason,
-                                           void (*fn)(void *arg), void *arg)
+enum provider_bearer provider_check_bearer(struct provider *p, struct view token, struct principal **ret_who,
+                                           const char **ret_reason, void (*fn)(void *arg), void *arg)
 {
     uint8_t digest[DIGEST_BYTES];
     struct pack_val claims;

@@ -1,4 +1,5 @@
-/* One login: (provider ready) > code for tokens > (keys anew, if a kid is unknown) > both tokens verified > userinfo > merged > principal. */
+/* One login: (provider ready) > code for tokens > (keys anew, if a kid is unknown) > both tokens verified > userinfo > merged >
+ * principal. */
 #include "identity/provider_state.h"
 
 #include "util/cleanup.h"
@@ -21,7 +22,8 @@ struct provider_login_attempt {
     bool has_waited_for_keys;
 };
 
-/* Userinfo tells about the person, the ID token about this login: none of these may come from userinfo, not even where the ID token lacks them. */
+/* Userinfo tells about the person, the ID token about this login: none of these may come from userinfo, not even where the ID
+ * token lacks them. */
 static const struct view login_claims[] = {
     {"iss", 3}, {"sub", 3},   {"aud", 3},       {"exp", 3}, {"iat", 3}, {"nbf", 3}, {"jti", 3},
     {"sid", 3}, {"nonce", 5}, {"auth_time", 9}, {"acr", 3}, {"amr", 3}, {"azp", 3},
@@ -129,7 +131,8 @@ static void conclude(struct provider_login_attempt *l, struct pack_val userinfo)
 static bool is_same_sub(const struct provider_login_attempt *l, struct pack_val other)
 {
     struct pack_val theirs = pack_find(other, VIEW("sub"));
-    return pack_type(theirs) == PACK_STRING && view_eq(pack_string(theirs), pack_string(pack_find(pack_root(l->claims.p), VIEW("sub"))));
+    return pack_type(theirs) == PACK_STRING &&
+           view_eq(pack_string(theirs), pack_string(pack_find(pack_root(l->claims.p), VIEW("sub"))));
 }
 
 static bool is_json(struct view content_type)
@@ -172,7 +175,8 @@ static bool is_verified(struct provider_login_attempt *l, const char *what, stru
     enum gw_err err = verifier_check(p->verifier, p->keys, token, purpose, view_of(l->nonce), ret_claims, &reason);
     if (err == GW_OK)
         return true;
-    if (err == GW_E_NOTFOUND && !l->has_waited_for_keys && provider_await(p, PROVIDER_KEYS_MIN_MS, NULL, on_keys_again, l) == GW_OK) {
+    if (err == GW_E_NOTFOUND && !l->has_waited_for_keys &&
+        provider_await(p, PROVIDER_KEYS_MIN_MS, NULL, on_keys_again, l) == GW_OK) {
         l->has_waited_for_keys = true;
         return false;
     }
@@ -209,7 +213,8 @@ static void verify_tokens(struct provider_login_attempt *l)
             return;
         }
     }
-    enum gw_err err = uplink_get(l->p->uplink, view_of(l->p->discovery->userinfo_endpoint), l->tokens.access_token, on_userinfo, l);
+    enum gw_err err =
+        uplink_get(l->p->uplink, view_of(l->p->discovery->userinfo_endpoint), l->tokens.access_token, on_userinfo, l);
     if (err != GW_OK)
         fail(l, err, "userinfo could not be asked");
 }
@@ -268,8 +273,8 @@ static enum gw_err attempt_new(struct provider *p, struct view code, struct view
     return GW_OK;
 }
 
-enum gw_err provider_redeem(struct provider *p, struct view code, struct view code_verifier, struct view nonce, provider_login_fn fn,
-                            void *arg)
+enum gw_err provider_redeem(struct provider *p, struct view code, struct view code_verifier, struct view nonce,
+                            provider_login_fn fn, void *arg)
 {
     struct provider_login_attempt *l;
     if (code.n == 0 || code_verifier.n == 0 || nonce.n == 0)

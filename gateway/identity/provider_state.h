@@ -23,8 +23,8 @@ struct provider {
     struct uplink *uplink;
     struct verifier *verifier;
     struct tokencache *cache;
-    struct discovery *discovery; /* NULL until read */
-    struct keyset *keys;         /* NULL until read */
+    struct discovery *discovery;       /* NULL until read */
+    struct keyset *keys;               /* NULL until read */
     uint8_t keys_digest[DIGEST_BYTES]; /* of the document that keys came from */
 
     struct loop_timer timer; /* the next attempt */
@@ -40,7 +40,9 @@ struct provider {
     size_t n_logins; /* each waits in the uplink or among the waiters */
 };
 
-/* Joins the fetch of metadata and keys under way, or begins one if the last ended at least min_gap_ms ago. GW_OK: one of ready and again (the other is
- * NULL) will be called, later. GW_E_NOTFOUND: the last one succeeded just now, another would bring nothing; otherwise its error, or GW_E_LIMIT, GW_E_IO. */
-enum gw_err provider_await(struct provider *p, int64_t min_gap_ms, void (*ready)(void *arg, enum gw_err err), void (*again)(void *arg),
-                           void *arg) GW_MUST_CHECK;
+/* Joins the fetch of metadata and keys under way, or begins one if the last ended at least min_gap_ms ago. GW_OK: one of ready
+ * and again (the other is
+ * NULL) will be called, later. GW_E_NOTFOUND: the last one succeeded just now, another would bring nothing; otherwise its
+ * error, or GW_E_LIMIT, GW_E_IO. */
+enum gw_err provider_await(struct provider *p, int64_t min_gap_ms, void (*ready)(void *arg, enum gw_err err),
+                           void (*again)(void *arg), void *arg) GW_MUST_CHECK;

@@ -1,6 +1,7 @@
 /* tokencache: bearer tokens that have been verified, so that a signature is checked once per token and thread.
  *
- * Shape: from the SHA-256 of the token's whole text to a principal, until its exp. Only verified tokens get in, so nobody outside can fill it.
+ * Shape: from the SHA-256 of the token's whole text to a principal, until its exp. Only verified tokens get in, so nobody
+ * outside can fill it.
  * When TOKENCACHE_ENTRIES_MAX entries or TOKENCACHE_BYTES_MAX bytes of principals are held, the oldest go.
  * Owns: a counted reference to each principal. Threads: one at a time. */
 #pragma once

@@ -17,7 +17,7 @@ struct call {
 struct uplink {
     struct fetcher *fetcher;
     struct uri issuer;
-    struct uri internal;     /* scheme.p == NULL: none */
+    struct uri internal;       /* scheme.p == NULL: none */
     struct view internal_base; /* without trailing slash */
     struct call *calls;
     bool is_closing;
@@ -120,8 +120,8 @@ static enum gw_err start(struct uplink *u, const struct fetch_spec *spec, fetch_
     return GW_OK;
 }
 
-static enum gw_err exchange(struct uplink *u, const char *method, struct view url, struct view bearer, struct view form, fetch_fn fn,
-                            void *arg)
+static enum gw_err exchange(struct uplink *u, const char *method, struct view url, struct view bearer, struct view form,
+                            fetch_fn fn, void *arg)
 {
     GW_CLEANUP(buf_wipep) struct buf inner = BUF(UPLINK_URL_MAX);
     GW_CLEANUP(buf_wipep) struct buf authorization = BUF(UPLINK_HEADER_MAX);

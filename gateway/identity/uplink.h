@@ -1,9 +1,12 @@
 /* uplink: the way to the provider: one HTTP exchange with one of its endpoints.
  *
- * Shape: a URL on the issuer's scheme and authority goes to the internal base instead, if there is one; Host stays the issuer's, since the provider
- * builds `iss` from it, and X-Forwarded-Proto names the issuer's scheme where the internal one differs. Other URLs go where they say.
+ * Shape: a URL on the issuer's scheme and authority goes to the internal base instead, if there is one; Host stays the
+ * issuer's, since the provider
+ * builds `iss` from it, and X-Forwarded-Proto names the issuer's scheme where the internal one differs. Other URLs go where
+ * they say.
  * Errors: as fetch_start(); GW_E_IO while the uplink is being freed.
- * Owns: fetcher, issuer and internal URL are borrowed. fn is called exactly once, later, unless an error is returned; what is still under way
+ * Owns: fetcher, issuer and internal URL are borrowed. fn is called exactly once, later, unless an error is returned; what is
+ * still under way
  * when the uplink is freed ends with GW_E_IO then and there.
  * Threads: the fetcher's loop. */
 #pragma once

@@ -150,26 +150,32 @@ static enum gw_err check_signature(struct verifier *v, struct keyset *ks, struct
 
 /* --- claims --- */
 
-static bool is_string(struct pack_val claims, struct view name)
+/* Sorted, as pack_find_sorted() wants them. */
+enum claim { C_AUD, C_AUTH_TIME, C_AZP, C_EVENTS, C_EXP, C_IAT, C_ISS, C_NBF, C_NONCE, C_SCOPE, C_SUB, C_UID, CLAIM_COUNT };
+static const struct view claim_names[CLAIM_COUNT] = {
+    {"aud", 3}, {"auth_time", 9}, {"azp", 3},   {"events", 6}, {"exp", 3}, {"iat", 3},
+    {"iss", 3}, {"nbf", 3},       {"nonce", 5}, {"scope", 5},  {"sub", 3}, {"uid", 3},
+};
+
+static bool is_text(struct pack_val v, struct view want)
 {
-    return pack_string(pack_find(claims, name)).n > 0;
+    return pack_type(v) == PACK_STRING && view_eq(pack_string(v), want);
 }
 
 static bool is_just(struct pack_val v, struct view want)
 {
     struct pack_iter it;
     if (pack_type(v) == PACK_STRING)
-        return view_eq(pack_string(v), want);
+        return is_text(v, want);
     if (pack_type(v) != PACK_LIST || pack_count(v) != 1)
         return false;
     pack_iter_init(&it, v);
-    return pack_iter_next(&it) && pack_type(it.val) == PACK_STRING && view_eq(pack_string(it.val), want);
+    return pack_iter_next(&it) && is_text(it.val, want);
 }
 
 /* A whole number of seconds in a sane range; absent is fine and leaves *ret_s alone. */
-static bool read_time(struct pack_val claims, struct view name, int64_t *ret_s)
+static bool read_time(struct pack_val v, int64_t *ret_s)
 {
-    struct pack_val v = pack_find(claims, name);
     if (v.p == NULL)
         return true;
     if (pack_type(v) != PACK_INT || pack_int(v) <= 0 || pack_int(v) > time_max_s)
@@ -178,11 +184,11 @@ static bool read_time(struct pack_val claims, struct view name, int64_t *ret_s)
     return true;
 }
 
-static enum gw_err check_times(struct pack_val claims, enum verifier_purpose purpose, const char **ret_reason)
+static enum gw_err check_times(const struct pack_val *c, enum verifier_purpose purpose, const char **ret_reason)
 {
     int64_t exp_s = 0, nbf_s = 0, iat_s = 0, auth_time_s = 0, now_s = epoch_now_s();
-    if (!read_time(claims, VIEW("exp"), &exp_s) || !read_time(claims, VIEW("nbf"), &nbf_s) ||
-        !read_time(claims, VIEW("iat"), &iat_s) || !read_time(claims, VIEW("auth_time"), &auth_time_s))
+    if (!read_time(c[C_EXP], &exp_s) || !read_time(c[C_NBF], &nbf_s) || !read_time(c[C_IAT], &iat_s) ||
+        !read_time(c[C_AUTH_TIME], &auth_time_s))
         return refuse(ret_reason, "exp, nbf, iat or auth_time is no sane whole number");
     if (exp_s == 0)
         return refuse(ret_reason, "no exp");
@@ -199,49 +205,47 @@ static enum gw_err check_times(struct pack_val claims, enum verifier_purpose pur
     return GW_OK;
 }
 
-static enum gw_err check_id_token(struct pack_val claims, struct view want_nonce, const char **ret_reason)
+static enum gw_err check_id_token(const struct pack_val *c, struct view want_nonce, const char **ret_reason)
 {
-    struct pack_val nonce = pack_find(claims, VIEW("nonce"));
-    if (pack_find(claims, VIEW("azp")).p != NULL || pack_find(claims, VIEW("uid")).p != NULL ||
-        pack_find(claims, VIEW("scope")).p != NULL)
+    if (c[C_AZP].p != NULL || c[C_UID].p != NULL || c[C_SCOPE].p != NULL)
         return refuse(ret_reason, "not an ID token: it has azp, uid or scope");
     /* The nonce ties this token to the login we began: OpenID Connect Core 3.1.3.7, step 11. */
-    if (want_nonce.n == 0 || pack_type(nonce) != PACK_STRING || !view_eq(pack_string(nonce), want_nonce))
+    if (want_nonce.n == 0 || !is_text(c[C_NONCE], want_nonce))
         return refuse(ret_reason, "nonce is not that of this login");
     return GW_OK;
 }
 
-static enum gw_err check_access_token(const struct verifier *v, struct pack_val claims, const char **ret_reason)
+static enum gw_err check_access_token(const struct verifier *v, const struct pack_val *c, const char **ret_reason)
 {
-    struct pack_val scope = pack_find(claims, VIEW("scope"));
-    if (pack_find(claims, VIEW("azp")).p == NULL || !is_string(claims, VIEW("uid")) || pack_type(scope) != PACK_STRING)
+    if (c[C_AZP].p == NULL || pack_string(c[C_UID]).n == 0 || pack_type(c[C_SCOPE]) != PACK_STRING)
         return refuse(ret_reason, "not an access token: it lacks azp, uid or scope");
-    if (!view_eq(pack_string(pack_find(claims, VIEW("azp"))), v->spec.client_id))
+    if (!is_text(c[C_AZP], v->spec.client_id))
         return refuse(ret_reason, "azp is another client");
     return GW_OK;
 }
 
-static enum gw_err check_claims(const struct verifier *v, struct pack_val claims, enum verifier_purpose purpose, struct view nonce,
-                                const char **ret_reason)
+static enum gw_err check_claims(const struct verifier *v, struct pack_val claims, enum verifier_purpose purpose,
+                                struct view nonce, const char **ret_reason)
 {
-    struct pack_val iss = pack_find(claims, VIEW("iss"));
-    if (pack_type(iss) != PACK_STRING || !view_eq(pack_string(iss), v->spec.issuer))
+    struct pack_val c[CLAIM_COUNT];
+    pack_find_sorted(claims, claim_names, CLAIM_COUNT, c);
+    if (!is_text(c[C_ISS], v->spec.issuer))
         return refuse(ret_reason, "iss is another issuer");
-    if (!is_just(pack_find(claims, VIEW("aud")), v->spec.client_id))
+    if (!is_just(c[C_AUD], v->spec.client_id))
         return refuse(ret_reason, "aud is not this client");
-    if (!is_string(claims, VIEW("sub")))
+    if (pack_string(c[C_SUB]).n == 0)
         return refuse(ret_reason, "no sub");
     /* Only logout tokens have events (OpenID Connect Back-Channel Logout 1.0, 2.4). */
-    if (pack_find(claims, VIEW("events")).p != NULL)
+    if (c[C_EVENTS].p != NULL)
         return refuse(ret_reason, "a logout token");
-    enum gw_err err = check_times(claims, purpose, ret_reason);
+    enum gw_err err = check_times(c, purpose, ret_reason);
     if (err != GW_OK)
         return err;
-    return purpose == VERIFIER_ID_TOKEN ? check_id_token(claims, nonce, ret_reason) : check_access_token(v, claims, ret_reason);
+    return purpose == VERIFIER_ID_TOKEN ? check_id_token(c, nonce, ret_reason) : check_access_token(v, c, ret_reason);
 }
 
-enum gw_err verifier_check(struct verifier *v, struct keyset *ks, struct view jwt, enum verifier_purpose purpose, struct view nonce,
-                           struct pack_val *ret_claims, const char **ret_reason)
+enum gw_err verifier_check(struct verifier *v, struct keyset *ks, struct view jwt, enum verifier_purpose purpose,
+                           struct view nonce, struct pack_val *ret_claims, const char **ret_reason)
 {
     struct parts p;
     *ret_reason = "out of memory";

@@ -2,13 +2,15 @@
  *
  * Shape: in: ASCII, three dot-separated parts of strict base64url, at most VERIFIER_TOKEN_MAX bytes. Out: the payload as a
  * packed map. Which algorithm counts is said by our list and by the key's type, never by the token; its `alg` must agree.
- * Checked: signature; no crit, b64, jku, jwk, x5u, x5c, zip, enc in the header; typ; iss exact; aud our client (a string, or a list of just it);
+ * Checked: signature; no crit, b64, jku, jwk, x5u, x5c, zip, enc in the header; typ; iss exact; aud our client (a string, or a
+ * list of just it);
  * sub; exp, nbf, iat, auth_time whole and sane; and the purpose:
  *   ID token      iat; the nonce of this login; none of azp, uid, scope, which mark Authentik's access tokens; no events
  *   access token  azp our client, uid and scope; no events
  * Units: seconds since 1970; VERIFIER_LEEWAY_S at both ends.
  * Errors: GW_E_INVALID malformed, wrong signature, another's token; GW_E_EXPIRED outside its time; GW_E_NOTFOUND no key with
- * that kid (fetch the keys anew); GW_E_LIMIT too long; GW_E_NOMEM. `*ret_reason` names the rule in a few words for log and audit.
+ * that kid (fetch the keys anew); GW_E_LIMIT too long; GW_E_NOMEM. `*ret_reason` names the rule in a few words for log and
+ * audit.
  * Owns: strings of the spec and the keyset are borrowed. Claims are borrowed from the verifier until its next check.
  * Threads: a verifier keeps scratch memory and belongs to one thread.
  * Source: RFC 7515 4.1 and 5.2, RFC 7519 4.1 and 7.2, RFC 8725 3, OpenID Connect Core 3.1.3.7, RFC 9068 2.1. */
@@ -24,8 +26,8 @@ enum verifier_purpose { VERIFIER_ID_TOKEN, VERIFIER_ACCESS_TOKEN };
 struct verifier_spec {
     struct view issuer;
     struct view client_id;
-    struct view secret;                 /* for HS256 */
-    bool is_alg_allowed[SIGALG_COUNT];  /* by enum sigalg */
+    struct view secret;                /* for HS256 */
+    bool is_alg_allowed[SIGALG_COUNT]; /* by enum sigalg */
 };
 
 struct verifier;
@@ -34,8 +36,8 @@ enum gw_err verifier_new(const struct verifier_spec *spec, struct verifier **ret
 void verifier_free(struct verifier *v);
 
 /* ks may be NULL: no keys. nonce: what an ID token must repeat; not looked at for access tokens. */
-enum gw_err verifier_check(struct verifier *v, struct keyset *ks, struct view jwt, enum verifier_purpose purpose, struct view nonce,
-                           struct pack_val *ret_claims, const char **ret_reason) GW_MUST_CHECK;
+enum gw_err verifier_check(struct verifier *v, struct keyset *ks, struct view jwt, enum verifier_purpose purpose,
+                           struct view nonce, struct pack_val *ret_claims, const char **ret_reason) GW_MUST_CHECK;
 
 static inline void verifier_freep(struct verifier **pp)
 {

@@ -27,25 +27,40 @@ void b64url_encode(struct buf *out, const void *bytes, size_t n)
 
 /* The value of each character plus one; 0 = not in the alphabet. */
 static const uint8_t value_plus_1[256] = {
-    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,  ['I'] = 9,  ['J'] = 10, ['K'] = 11,
-    ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16, ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22,
-    ['W'] = 23, ['X'] = 24, ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32, ['g'] = 33,
-    ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40, ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44,
-    ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48, ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55,
-    ['3'] = 56, ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['-'] = 63, ['_'] = 64,
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,  ['I'] = 9,  ['J'] = 10,
+    ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16, ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20,
+    ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24, ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30,
+    ['e'] = 31, ['f'] = 32, ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48, ['w'] = 49, ['x'] = 50,
+    ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56, ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60,
+    ['8'] = 61, ['9'] = 62, ['-'] = 63, ['_'] = 64,
 };
 
 enum gw_err b64url_decode(struct view text, uint8_t *out, size_t cap, size_t *ret_n)
 {
     if (text.n % 4 == 1)
         return GW_E_INVALID;
+    if (text.n == 0) {
+        *ret_n = 0;
+        return GW_OK;
+    }
     size_t n = text.n / 4 * 3 + (text.n % 4 == 0 ? 0 : text.n % 4 - 1);
     if (n > cap)
         return GW_E_LIMIT;
     uint32_t acc = 0;
     unsigned bits = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        uint32_t v = value_plus_1[(uint8_t)text.p[i]];
+    const uint8_t *p = (const uint8_t *)text.p, *end = p + text.n / 4 * 4, *last = p + text.n;
+    for (; p < end; p += 4, out += 3) {
+        uint32_t a = value_plus_1[p[0]], b = value_plus_1[p[1]], c = value_plus_1[p[2]], d = value_plus_1[p[3]];
+        if (a == 0 || b == 0 || c == 0 || d == 0)
+            return GW_E_INVALID;
+        uint32_t three = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
+        out[0] = (uint8_t)(three >> 16);
+        out[1] = (uint8_t)(three >> 8);
+        out[2] = (uint8_t)three;
+    }
+    for (; p < last; p++) {
+        uint32_t v = value_plus_1[*p];
         if (v == 0)
             return GW_E_INVALID;
         acc = acc << 6 | (v - 1);

@@ -53,7 +53,8 @@ static enum gw_err put_members(const json_t *v, const char **keys, unsigned dept
     size_t n = 0;
     const char *key;
     json_t *member, *object = json_incref((json_t *)(uintptr_t)v);
-    json_object_foreach(object, key, member) keys[n++] = key;
+    json_object_foreach (object, key, member)
+        keys[n++] = key;
     json_decref(object);
     if (n > 0)
         qsort(keys, n, sizeof(*keys), compare_keys);
@@ -128,7 +129,8 @@ enum gw_err pack_parse(struct view json, struct buf *out)
         return GW_E_LIMIT;
     if (json.n > 0 && memchr(json.p, 0, json.n) != NULL)
         return GW_E_INVALID; /* jansson passes over a NUL behind a number */
-    GW_CLEANUP(decref) json_t *doc = json_loadb(json.p == NULL ? "" : json.p, json.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    GW_CLEANUP(decref)
+    json_t *doc = json_loadb(json.p == NULL ? "" : json.p, json.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (doc == NULL)
         return GW_E_INVALID;
     size_t before = out->n;
@@ -259,6 +261,23 @@ struct pack_val pack_find(struct pack_val map, struct view key)
         if (view_eq(it.key, key))
             return it.val;
     return (struct pack_val){NULL};
+}
+
+void pack_find_sorted(struct pack_val map, const struct view *keys, size_t n_keys, struct pack_val *ret_vals)
+{
+    struct pack_iter it;
+    size_t k = 0;
+    for (size_t i = 0; i < n_keys; i++)
+        ret_vals[i] = (struct pack_val){NULL};
+    if (pack_type(map) != PACK_MAP)
+        return;
+    for (pack_iter_init(&it, map); k < n_keys && pack_iter_next(&it);) {
+        int order = -1;
+        while (k < n_keys && (order = view_cmp(keys[k], it.key)) < 0)
+            k++;
+        if (k < n_keys && order == 0)
+            ret_vals[k++] = it.val;
+    }
 }
 
 bool pack_list_has(struct pack_val list, struct view string)

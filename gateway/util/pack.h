@@ -42,6 +42,8 @@ bool pack_is_true(struct pack_val v);
 size_t pack_count(struct pack_val v);
 /* Absent if there is none. Linear in the members before it. */
 struct pack_val pack_find(struct pack_val map, struct view key);
+/* The same for many keys in one walk; keys are sorted as view_cmp() orders. */
+void pack_find_sorted(struct pack_val map, const struct view *keys, size_t n_keys, struct pack_val *ret_vals);
 bool pack_list_has(struct pack_val list, struct view string);
 /* True for a list whose elements are all strings (an empty list too). */
 bool pack_is_string_list(struct pack_val v);

@@ -17,7 +17,7 @@ struct member {
 struct reader {
     const char *p, *end;
     struct buf *out;
-    struct buf spare; /* a payload while its head goes before it; a string while its escapes are undone */
+    struct buf spare;       /* a payload while its head goes before it; a string while its escapes are undone */
     struct member *members; /* a stack: those of the map being read above those of the maps around it */
     size_t n_members, members_size;
 };
@@ -45,13 +45,18 @@ static bool take(struct reader *r, char c)
 static size_t utf8_len(const char *p, const char *end)
 {
     const uint8_t *u = (const uint8_t *)p;
-    size_t n = u[0] < 0x80 ? 1 : u[0] >= 0xc2 && u[0] <= 0xdf ? 2 : u[0] >= 0xe0 && u[0] <= 0xef ? 3 : u[0] >= 0xf0 && u[0] <= 0xf4 ? 4 : 0;
+    size_t n = u[0] < 0x80                    ? 1
+               : u[0] >= 0xc2 && u[0] <= 0xdf ? 2
+               : u[0] >= 0xe0 && u[0] <= 0xef ? 3
+               : u[0] >= 0xf0 && u[0] <= 0xf4 ? 4
+                                              : 0;
     if (n == 0 || (size_t)(end - p) < n)
         return 0;
     for (size_t i = 1; i < n; i++)
         if ((u[i] & 0xc0) != 0x80)
             return 0;
-    if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) || (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f))
+    if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) || (u[0] == 0xf0 && u[1] < 0x90) ||
+        (u[0] == 0xf4 && u[1] > 0x8f))
         return 0;
     return n;
 }
@@ -64,7 +69,10 @@ static int32_t read_hex4(struct reader *r)
         return -1;
     for (int i = 0; i < 4; i++) {
         char c = *r->p++;
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0)
             return -1;
         n = n << 4 | digit;
@@ -125,16 +133,42 @@ static bool read_escape(struct reader *r, struct buf *text)
     return at != NULL;
 }
 
-/* Moves over characters that stand for themselves. */
+/* ASCII that stands for itself: most of any text. */
+static bool is_plain_ascii(char c)
+{
+    return (signed char)c >= 0x20 && c != '"' && c != '\\';
+}
+
+/* The same for eight at once: in each byte the top bit tells. Subtracting borrows only past a byte that is found anyway. */
+static bool are_plain_ascii(const char *p)
+{
+    static const uint64_t each = 0x0101010101010101;
+    uint64_t w;
+    memcpy(&w, p, sizeof(w));
+    uint64_t quote = w ^ each * 0x22, backslash = w ^ each * 0x5c;
+    return ((w | (w - each * 0x20) | (quote - each) | (backslash - each)) & each * 0x80) == 0;
+}
+
+/* Moves over characters that stand for themselves, up to a quote or a backslash. */
 static bool skip_plain(struct reader *r)
 {
-    while (r->p < r->end && *r->p != '"' && *r->p != '\\') {
-        size_t n = (unsigned char)*r->p < 0x20 ? 0 : utf8_len(r->p, r->end);
+    const char *p = r->p, *end = r->end;
+    for (;;) {
+        while (end - p >= 8 && are_plain_ascii(p))
+            p += 8;
+        while (p < end && is_plain_ascii(*p))
+            p++;
+        if (p == end)
+            return false;
+        if (*p == '"' || *p == '\\')
+            break;
+        size_t n = (unsigned char)*p < 0x20 ? 0 : utf8_len(p, end);
         if (n == 0)
             return false;
-        r->p += n;
+        p += n;
     }
-    return r->p < r->end;
+    r->p = p;
+    return true;
 }
 
 /* Behind the opening quote. *ret_text is in the JSON text, or in r->spare if there were escapes. */
@@ -306,9 +340,8 @@ static enum gw_err read_member(struct reader *r, unsigned depth, size_t begin)
     if (!take(r, '"') || !read_text(r, &key))
         return GW_E_INVALID;
     size_t n_key = key.n;
-    packcode_put_varint(r->out, n_key);
-    size_t key_at = r->out->n;
-    buf_put(r->out, key);
+    packcode_put_counted(r->out, key);
+    size_t key_at = r->out->n - n_key;
     if (!take(r, ':'))
         return GW_E_INVALID;
     enum gw_err err = read_value(r, depth + 1);
@@ -365,7 +398,7 @@ static enum gw_err read_word(struct reader *r, struct view word, enum pack_type 
     if (!view_starts(view_at(r->p, (size_t)(r->end - r->p)), word))
         return GW_E_INVALID;
     r->p += word.n;
-    buf_put_byte(r->out, (char)tag);
+    packcode_put_tag(r->out, tag);
     return GW_OK;
 }
 

@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const bool allowed[SIGALG_COUNT] = {[SIGALG_RS256] = true, [SIGALG_ES256] = true};
     struct buf why = BUF(1024);
     struct discovery *d = NULL;
-    enum gw_err err = discovery_parse(view_at((const char *)data, size), VIEW("https://auth.example.org/application/o/repogate/"), allowed, &d, &why);
+    enum gw_err err = discovery_parse(view_at((const char *)data, size), VIEW("https://auth.example.org/application/o/repogate/"),
+                                      allowed, &d, &why);
     if ((err == GW_OK) != (d != NULL) || (err == GW_E_UPSTREAM && why.n == 0 && buf_ok(&why)))
         abort();
     if (d != NULL) {

@@ -1,4 +1,5 @@
-/* Input: a JWK set. Each key that gets in has an algorithm, is found by no other kid than its own, and refuses an empty signature. */
+/* Input: a JWK set. Each key that gets in has an algorithm, is found by no other kid than its own, and refuses an empty
+ * signature. */
 #include "identity/keyset.h"
 
 #include <stdlib.h>
@@ -15,9 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     for (size_t i = 0; i < sizeof(kids) / sizeof(kids[0]); i++) {
         struct keyset_key *key = keyset_find(ks, view_of(kids[i]));
-        if (key != NULL && (keyset_key_alg(key) == SIGALG_NONE || keyset_key_alg(key) == SIGALG_HS256 ||
-                            keyset_key_verify(key, VIEW("text"), zeroes, 0) ||
-                            (keyset_key_alg(key) != SIGALG_EDDSA && keyset_key_verify(key, VIEW("text"), zeroes, sizeof(zeroes)))))
+        if (key != NULL &&
+            (keyset_key_alg(key) == SIGALG_NONE || keyset_key_alg(key) == SIGALG_HS256 ||
+             keyset_key_verify(key, VIEW("text"), zeroes, 0) ||
+             (keyset_key_alg(key) != SIGALG_EDDSA && keyset_key_verify(key, VIEW("text"), zeroes, sizeof(zeroes)))))
             abort();
     }
     keyset_free(ks);

@@ -1,4 +1,5 @@
-/* Input: a token as received; or a header and a payload, parted by a line break, which are signed here so that what lies behind the signature is
+/* Input: a token as received; or a header and a payload, parted by a line break, which are signed here so that what lies behind
+ * the signature is
  * reached. What is accepted has the claims that an accepted token must have. */
 #include "identity/verifier.h"
 
@@ -21,10 +22,12 @@ static void init(void)
         spec.is_alg_allowed[a] = true;
     epoch_fix_ms(1700000000000);
     if (verifier_new(&spec, &verifier) != GW_OK ||
-        keyset_parse(VIEW("{\"keys\":[{\"kid\":\"ec\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
-                          "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"},"
-                          "{\"kid\":\"ed\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
-                     &keys) != GW_OK)
+        keyset_parse(
+            VIEW(
+                "{\"keys\":[{\"kid\":\"ec\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+                "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"},"
+                "{\"kid\":\"ed\",\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
+            &keys) != GW_OK)
         abort();
 }
 
@@ -50,7 +53,8 @@ static void check(struct view jwt, enum verifier_purpose purpose)
     if (err != GW_OK)
         return;
     if (!view_eq(pack_string(pack_find(claims, VIEW("iss"))), ISS) || pack_string(pack_find(claims, VIEW("sub"))).n == 0 ||
-        pack_int(pack_find(claims, VIEW("exp"))) <= 1700000000 - VERIFIER_LEEWAY_S || pack_find(claims, VIEW("events")).p != NULL ||
+        pack_int(pack_find(claims, VIEW("exp"))) <= 1700000000 - VERIFIER_LEEWAY_S ||
+        pack_find(claims, VIEW("events")).p != NULL ||
         (pack_find(claims, VIEW("azp")).p != NULL) != (purpose == VERIFIER_ACCESS_TOKEN))
         abort();
 }

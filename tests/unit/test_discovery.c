@@ -10,10 +10,11 @@
 
 static const bool allowed[SIGALG_COUNT] = {[SIGALG_RS256] = true, [SIGALG_ES256] = true};
 
-static const char whole[] = "{\"issuer\":\"" ISS "\",\"authorization_endpoint\":\"" O "/authorize/\",\"token_endpoint\":\"" O "/token/\","
-                            "\"userinfo_endpoint\":\"" O "/userinfo/\",\"end_session_endpoint\":\"" O "/repogate/end-session/\","
-                            "\"jwks_uri\":\"" O "/repogate/jwks/\",\"code_challenge_methods_supported\":[\"plain\",\"S256\"],"
-                            "\"id_token_signing_alg_values_supported\":[\"RS256\"],\"scopes_supported\":[\"openid\"]}";
+static const char whole[] =
+    "{\"issuer\":\"" ISS "\",\"authorization_endpoint\":\"" O "/authorize/\",\"token_endpoint\":\"" O "/token/\","
+    "\"userinfo_endpoint\":\"" O "/userinfo/\",\"end_session_endpoint\":\"" O "/repogate/end-session/\","
+    "\"jwks_uri\":\"" O "/repogate/jwks/\",\"code_challenge_methods_supported\":[\"plain\",\"S256\"],"
+    "\"id_token_signing_alg_values_supported\":[\"RS256\"],\"scopes_supported\":[\"openid\"]}";
 
 static enum gw_err parse(const char *json, struct view issuer, struct discovery **ret, char why[1024])
 {
@@ -123,10 +124,12 @@ START_TEST(http_endpoints_only_under_an_http_issuer)
 {
     struct discovery *d;
     char why[1024];
-    ck_assert_int_eq(parse("{\"issuer\":\"http://127.0.0.1:9/\",\"authorization_endpoint\":\"http://127.0.0.1:9/a\",\"token_endpoint\":\"http://127.0.0.1:9/t\","
-                           "\"userinfo_endpoint\":\"http://127.0.0.1:9/u\",\"jwks_uri\":\"http://127.0.0.1:9/j\"}",
-                           VIEW("http://127.0.0.1:9/"), &d, why),
-                     GW_OK);
+    ck_assert_int_eq(
+        parse(
+            "{\"issuer\":\"http://127.0.0.1:9/\",\"authorization_endpoint\":\"http://127.0.0.1:9/a\",\"token_endpoint\":\"http://127.0.0.1:9/t\","
+            "\"userinfo_endpoint\":\"http://127.0.0.1:9/u\",\"jwks_uri\":\"http://127.0.0.1:9/j\"}",
+            VIEW("http://127.0.0.1:9/"), &d, why),
+        GW_OK);
     ck_assert_ptr_null(d->end_session_endpoint);
     discovery_free(d);
 }

@@ -142,7 +142,8 @@ START_TEST(leaves_out_unfit_keys_and_keeps_the_rest)
     snprintf(garbage[n++], 512, "{\"kty\":\"RSA\",\"kid\":\"a\"}");
     snprintf(garbage[n++], 512, "{\"kty\":\"RSA\",\"n\":1,\"e\":65537}");
     snprintf(garbage[n++], 512, "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"kid\":\"tiny\"}");
-    snprintf(garbage[n++], 512, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\",\"kid\":\"off the curve\"}", x32, x32);
+    snprintf(garbage[n++], 512, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\",\"kid\":\"off the curve\"}", x32,
+             x32);
     snprintf(garbage[n++], 512, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQAB\",\"y\":\"AQAB\",\"kid\":\"short\"}");
     snprintf(garbage[n++], 512, "{\"kty\":\"EC\",\"crv\":\"secp256k1\",\"x\":\"%s\",\"y\":\"%s\"}", x32, x32);
     snprintf(garbage[n++], 512, "{\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", x32, x32);
@@ -171,8 +172,16 @@ END_TEST
 START_TEST(leaves_out_keys_for_something_else)
 {
     static const char *const extras[] = {
-        ",\"use\":\"enc\"",  ",\"use\":\"SIG\"",          ",\"use\":null",         ",\"key_ops\":[\"encrypt\"]", ",\"key_ops\":\"verify\"",
-        ",\"alg\":\"PS256\"", ",\"alg\":\"RSA-OAEP-256\"", ",\"alg\":\"HS256\"",    ",\"alg\":\"rs256\"",         ",\"alg\":7",
+        ",\"use\":\"enc\"",
+        ",\"use\":\"SIG\"",
+        ",\"use\":null",
+        ",\"key_ops\":[\"encrypt\"]",
+        ",\"key_ops\":\"verify\"",
+        ",\"alg\":\"PS256\"",
+        ",\"alg\":\"RSA-OAEP-256\"",
+        ",\"alg\":\"HS256\"",
+        ",\"alg\":\"rs256\"",
+        ",\"alg\":7",
     };
     const struct token_key *const one[] = {&rsa};
     for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
@@ -265,7 +274,8 @@ END_TEST
 
 START_TEST(names_of_algorithms_are_exact)
 {
-    static const char *const none[] = {"", "none", "None", "NONE", "rs256", "RS256 ", "RS384", "RS512", "PS256", "HS384", "ES256K", "EDDSA"};
+    static const char *const none[] = {"",      "none",  "None",  "NONE",  "rs256",  "RS256 ",
+                                       "RS384", "RS512", "PS256", "HS384", "ES256K", "EDDSA"};
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
         ck_assert_msg(sigalg_from_name(view_of(none[i])) == SIGALG_NONE, "%s", none[i]);
     for (int a = SIGALG_NONE + 1; a < SIGALG_COUNT; a++)
@@ -278,13 +288,15 @@ START_TEST(reads_rfc7517_a_1)
 {
     struct keyset *ks;
     ck_assert_int_eq(
-        keyset_parse(VIEW("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
-                          "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\",\"use\":\"enc\",\"kid\":\"1\"},"
-                          "{\"kty\":\"RSA\",\"n\":\"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3"
-                          "oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbI"
-                          "SD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw\",\"e\":\"AQAB\",\"alg\":\"RS256\","
-                          "\"kid\":\"2011-04-29\"}]}"),
-                     &ks),
+        keyset_parse(
+            VIEW(
+                "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
+                "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\",\"use\":\"enc\",\"kid\":\"1\"},"
+                "{\"kty\":\"RSA\",\"n\":\"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3"
+                "oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbI"
+                "SD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw\",\"e\":\"AQAB\",\"alg\":\"RS256\","
+                "\"kid\":\"2011-04-29\"}]}"),
+            &ks),
         GW_OK);
     ck_assert_uint_eq(keyset_count(ks), 1);
     ck_assert_int_eq(keyset_key_alg(keyset_find(ks, VIEW("2011-04-29"))), SIGALG_RS256);

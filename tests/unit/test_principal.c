@@ -24,12 +24,15 @@ static void ck_view(struct view got, const char *want)
 START_TEST(reads_a_whole_person)
 {
     struct principal *p;
-    ck_assert_int_eq(make(VIEW("{\"iss\":\"https://a/\",\"sub\":\"u1\",\"preferred_username\":\"dora\",\"name\":\"Dora D\",\"email\":\"d@x\",\"email_verified\":true,"
-                               "\"sid\":\"s1\",\"auth_time\":1700000000,\"exp\":1700003600,\"amr\":[\"pwd\",\"mfa\"],\"groups\":[\"direct\"],"
-                               "\"entitlements\":[\"deploy\"],\"nonce\":\"n\",\"jti\":\"j\",\"at_hash\":\"h\",\"aud\":\"c\",\"uid\":\"r\",\"locale\":\"de\","
-                               "\"repogate\":{\"v\":1,\"groups\":[\"direct\",\"parent\"],\"attributes\":{\"team\":\"x\"},\"service\":true}}"),
-                          PRINCIPAL_SESSION, true, &p),
-                     GW_OK);
+    ck_assert_int_eq(
+        make(
+            VIEW(
+                "{\"iss\":\"https://a/\",\"sub\":\"u1\",\"preferred_username\":\"dora\",\"name\":\"Dora D\",\"email\":\"d@x\",\"email_verified\":true,"
+                "\"sid\":\"s1\",\"auth_time\":1700000000,\"exp\":1700003600,\"amr\":[\"pwd\",\"mfa\"],\"groups\":[\"direct\"],"
+                "\"entitlements\":[\"deploy\"],\"nonce\":\"n\",\"jti\":\"j\",\"at_hash\":\"h\",\"aud\":\"c\",\"uid\":\"r\",\"locale\":\"de\","
+                "\"repogate\":{\"v\":1,\"groups\":[\"direct\",\"parent\"],\"attributes\":{\"team\":\"x\"},\"service\":true}}"),
+            PRINCIPAL_SESSION, true, &p),
+        GW_OK);
     ck_view(principal_iss(p), "https://a/");
     ck_view(principal_sub(p), "u1");
     ck_view(principal_username(p), "dora");
@@ -194,8 +197,7 @@ START_TEST(caps_lists_and_attributes)
     static const struct {
         size_t n_groups, attribute_bytes;
         enum gw_err want;
-    } cases[] = {
-        {10000, 0, GW_OK}, {10001, 0, GW_E_LIMIT}, {1, 16 * 1024 - 4, GW_OK}, {1, 16 * 1024, GW_E_LIMIT}};
+    } cases[] = {{10000, 0, GW_OK}, {10001, 0, GW_E_LIMIT}, {1, 16 * 1024 - 4, GW_OK}, {1, 16 * 1024, GW_E_LIMIT}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct buf json = BUF(1024 * 1024);
         struct principal *p = NULL;
@@ -216,12 +218,14 @@ START_TEST(a_person_with_ten_groups_and_a_list_of_twenty_takes_under_1000_bytes)
 {
     struct buf json = BUF(64 * 1024);
     struct principal *p;
-    buf_puts(&json, "{\"iss\":\"https://auth.example.org/application/o/repogate/\","
-                    "\"sub\":\"9b1f0c1f7a1d6d0fd3a1f2a0c1e4b7a89b1f0c1f7a1d6d0fd3a1f2a0c1e4b7a8\",\"aud\":\"repogate\",\"exp\":1700003600,\"iat\":1700000000,"
-                    "\"auth_time\":1700000000,\"acr\":\"goauthentik.io/providers/oauth2/default\",\"amr\":[\"pwd\",\"mfa\"],\"nonce\":\"0123456789abcdef\","
-                    "\"sid\":\"1b1f0c1f7a1d6d0fd3a1f2a0c1e4b7a89b1f0c1f7a1d6d0fd3a1f2a0c1e4b7a8\",\"email\":\"person42@example.org\","
-                    "\"email_verified\":false,\"name\":\"Person Fortytwo\",\"given_name\":\"Person\",\"preferred_username\":\"person42\","
-                    "\"nickname\":\"person42\",\"entitlements\":[],\"roles\":[],\"repogate\":{\"v\":1,\"groups\":");
+    buf_puts(
+        &json,
+        "{\"iss\":\"https://auth.example.org/application/o/repogate/\","
+        "\"sub\":\"9b1f0c1f7a1d6d0fd3a1f2a0c1e4b7a89b1f0c1f7a1d6d0fd3a1f2a0c1e4b7a8\",\"aud\":\"repogate\",\"exp\":1700003600,\"iat\":1700000000,"
+        "\"auth_time\":1700000000,\"acr\":\"goauthentik.io/providers/oauth2/default\",\"amr\":[\"pwd\",\"mfa\"],\"nonce\":\"0123456789abcdef\","
+        "\"sid\":\"1b1f0c1f7a1d6d0fd3a1f2a0c1e4b7a89b1f0c1f7a1d6d0fd3a1f2a0c1e4b7a8\",\"email\":\"person42@example.org\","
+        "\"email_verified\":false,\"name\":\"Person Fortytwo\",\"given_name\":\"Person\",\"preferred_username\":\"person42\","
+        "\"nickname\":\"person42\",\"entitlements\":[],\"roles\":[],\"repogate\":{\"v\":1,\"groups\":");
     put_list(&json, 10, "team-");
     buf_puts(&json, ",\"attributes\":{\"private-repo-access\":");
     put_list(&json, 20, "acme/repo-");

@@ -131,9 +131,10 @@ static struct provider *provider;
 #define TOKEN_URL BASE_URL "/token/"
 #define USERINFO_URL BASE_URL "/userinfo/"
 
-static const char metadata[] = "{\"issuer\":\"" ISS "\",\"authorization_endpoint\":\"" BASE_URL "/authorize/\",\"token_endpoint\":\"" TOKEN_URL "\","
-                               "\"userinfo_endpoint\":\"" USERINFO_URL "\",\"end_session_endpoint\":\"" BASE_URL "/repogate/end-session/\","
-                               "\"jwks_uri\":\"" JWKS_URL "\"}";
+static const char metadata[] =
+    "{\"issuer\":\"" ISS "\",\"authorization_endpoint\":\"" BASE_URL "/authorize/\",\"token_endpoint\":\"" TOKEN_URL "\","
+    "\"userinfo_endpoint\":\"" USERINFO_URL "\",\"end_session_endpoint\":\"" BASE_URL "/repogate/end-session/\","
+    "\"jwks_uri\":\"" JWKS_URL "\"}";
 
 static void answer_keys(const struct token_key *k)
 {
@@ -387,7 +388,13 @@ START_TEST(a_bad_spec_stops_the_start)
     static const char *const algorithms[] = {"ES256"};
     static const char *const wrong[] = {"PS256"};
     static const char *const hs[] = {"HS256"};
-    const struct provider_spec good = {.issuer = ISS, .internal_url = "", .client_id = "c", .client_secret = "short", .algorithms = algorithms, .n_algorithms = 1, .redirect_uri = "https://x/"};
+    const struct provider_spec good = {.issuer = ISS,
+                                       .internal_url = "",
+                                       .client_id = "c",
+                                       .client_secret = "short",
+                                       .algorithms = algorithms,
+                                       .n_algorithms = 1,
+                                       .redirect_uri = "https://x/"};
     struct provider_spec cases[] = {good, good, good, good, good, good, good};
     cases[0].issuer = "auth.example.org";
     cases[1].issuer = "https://auth.example.org/?x";
@@ -415,9 +422,12 @@ START_TEST(authorize_url_has_everything)
     struct buf out = BUF(4096);
     const struct provider_authorize a = {VIEW("st&1"), VIEW("no 1"), VIEW("ch-1")};
     ck_assert_int_eq(provider_authorize_url(provider, &a, &out), GW_OK);
-    ck_assert_str_eq(out.p, BASE_URL "/authorize/?response_type=code&client_id=repogate&redirect_uri=https%3A%2F%2Fdev.example.org%2F_repogate%2Fcallback"
-                                     "&scope=openid%20profile%20repogate&state=st%261&nonce=no%201&code_challenge=ch-1&code_challenge_method=S256");
-    ck_assert_int_eq(provider_authorize_url(provider, &(struct provider_authorize){VIEW("s"), VIEW("n"), VIEW_NONE}, &out), GW_E_INVALID);
+    ck_assert_str_eq(
+        out.p, BASE_URL
+        "/authorize/?response_type=code&client_id=repogate&redirect_uri=https%3A%2F%2Fdev.example.org%2F_repogate%2Fcallback"
+        "&scope=openid%20profile%20repogate&state=st%261&nonce=no%201&code_challenge=ch-1&code_challenge_method=S256");
+    ck_assert_int_eq(provider_authorize_url(provider, &(struct provider_authorize){VIEW("s"), VIEW("n"), VIEW_NONE}, &out),
+                     GW_E_INVALID);
     buf_deinit(&out);
 }
 END_TEST
@@ -426,7 +436,9 @@ START_TEST(end_session_url_leaves_out_what_is_empty)
 {
     struct buf out = BUF(4096);
     ck_assert_int_eq(provider_end_session_url(provider, VIEW("a.b.c"), VIEW("https://dev.example.org/"), VIEW("s"), &out), GW_OK);
-    ck_assert_str_eq(out.p, BASE_URL "/repogate/end-session/?id_token_hint=a.b.c&post_logout_redirect_uri=https%3A%2F%2Fdev.example.org%2F&state=s");
+    ck_assert_str_eq(
+        out.p,
+        BASE_URL "/repogate/end-session/?id_token_hint=a.b.c&post_logout_redirect_uri=https%3A%2F%2Fdev.example.org%2F&state=s");
     buf_clear(&out);
     ck_assert_int_eq(provider_end_session_url(provider, VIEW_NONE, VIEW_NONE, VIEW_NONE, &out), GW_OK);
     ck_assert_str_eq(out.p, BASE_URL "/repogate/end-session/");
@@ -450,7 +462,8 @@ END_TEST
 #define CLAIMS "\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"repogate\",\"iat\":1699999990,\"exp\":1700003600"
 #define ID_CLAIMS "{" CLAIMS ",\"nonce\":\"n-1\",\"sid\":\"s-1\",\"auth_time\":1699999000,\"amr\":[\"pwd\"],\"name\":\"Old\"}"
 #define ACCESS_CLAIMS "{" CLAIMS ",\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"openid\"}"
-#define USERINFO "{\"sub\":\"u1\",\"preferred_username\":\"dora\",\"name\":\"Dora\",\"groups\":[\"a\"],\"repogate\":{\"v\":1,\"groups\":[\"a\",\"b\"]}}"
+#define USERINFO \
+    "{\"sub\":\"u1\",\"preferred_username\":\"dora\",\"name\":\"Dora\",\"groups\":[\"a\"],\"repogate\":{\"v\":1,\"groups\":[\"a\",\"b\"]}}"
 
 struct login_heard {
     int n;
@@ -483,7 +496,8 @@ static void begin(struct login_heard *h)
     ck_assert_int_eq(provider_redeem(provider, VIEW("code/1"), VIEW("verifier-1"), VIEW("n-1"), hear_login, h), GW_OK);
 }
 
-static void put_answer(struct buf *out, const char *id, const struct token_key *id_key, const char *access, const struct token_key *access_key)
+static void put_answer(struct buf *out, const char *id, const struct token_key *id_key, const char *access,
+                       const struct token_key *access_key)
 {
     buf_puts(out, "{\"token_type\":\"bearer\",\"expires_in\":300,\"refresh_token\":\"re-1\",\"id_token\":\"");
     token_put_key(out, id, id_key);
@@ -509,8 +523,10 @@ START_TEST(a_code_becomes_a_person)
     begin(&h);
     ck_assert_str_eq(last()->method, "POST");
     ck_assert_str_eq(last()->authorization, "");
-    ck_assert_str_eq(last()->body, "grant_type=authorization_code&code=code%2F1&redirect_uri=https%3A%2F%2Fdev.example.org%2F_repogate%2Fcallback"
-                                   "&code_verifier=verifier-1&client_id=repogate&client_secret=" SECRET);
+    ck_assert_str_eq(
+        last()->body,
+        "grant_type=authorization_code&code=code%2F1&redirect_uri=https%3A%2F%2Fdev.example.org%2F_repogate%2Fcallback"
+        "&code_verifier=verifier-1&client_id=repogate&client_secret=" SECRET);
     answer_tokens(ID_CLAIMS, &key_a, ACCESS_CLAIMS, &key_a);
     ck_assert_int_eq(h.n, 0);
     ck_assert_str_eq(last()->method, "GET");
@@ -536,9 +552,10 @@ START_TEST(userinfo_replaces_nothing_about_the_login)
     struct login_heard h;
     begin(&h);
     answer_tokens(ID_CLAIMS, &key_a, "opaque-token", NULL);
-    answer(USERINFO_URL, 200,
-           "{\"sub\":\"u1\",\"iss\":\"https://evil/\",\"aud\":\"evil\",\"exp\":1,\"iat\":1,\"auth_time\":1699999999,\"amr\":[\"mfa\"],\"sid\":\"evil\","
-           "\"nonce\":\"evil\",\"acr\":\"evil\",\"azp\":\"evil\",\"groups\":[]}");
+    answer(
+        USERINFO_URL, 200,
+        "{\"sub\":\"u1\",\"iss\":\"https://evil/\",\"aud\":\"evil\",\"exp\":1,\"iat\":1,\"auth_time\":1699999999,\"amr\":[\"mfa\"],\"sid\":\"evil\","
+        "\"nonce\":\"evil\",\"acr\":\"evil\",\"azp\":\"evil\",\"groups\":[]}");
     ck_assert_msg(h.err == GW_OK, "%s", h.detail);
     ck_assert_msg(strstr(h.claims, "evil") == NULL, "%s", h.claims);
     ck_assert(!principal_has_mfa(h.who));
@@ -573,11 +590,16 @@ static const struct {
     {200, "{\"token_type\":\"Bearer\",\"id_token\":7,\"access_token\":\"x\"}", GW_E_UPSTREAM, "id_token"},
     {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x\\r\\nX: 1\"}", GW_E_UPSTREAM, "access_token"},
     {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x y\"}", GW_E_UPSTREAM, "access_token"},
-    {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x\",\"refresh_token\":7}", GW_E_UPSTREAM, "refresh_token"},
-    {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x\",\"expires_in\":\"300\"}", GW_E_UPSTREAM, "expires_in"},
-    {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x\",\"expires_in\":-1}", GW_E_UPSTREAM, "expires_in"},
-    {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x\",\"expires_in\":1e300}", GW_E_UPSTREAM, "expires_in"},
-    {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"id_token\":\"a.b.c\",\"access_token\":\"x\"}", GW_E_UPSTREAM, "JSON"},
+    {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x\",\"refresh_token\":7}", GW_E_UPSTREAM,
+     "refresh_token"},
+    {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x\",\"expires_in\":\"300\"}", GW_E_UPSTREAM,
+     "expires_in"},
+    {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x\",\"expires_in\":-1}", GW_E_UPSTREAM,
+     "expires_in"},
+    {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x\",\"expires_in\":1e300}", GW_E_UPSTREAM,
+     "expires_in"},
+    {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"id_token\":\"a.b.c\",\"access_token\":\"x\"}", GW_E_UPSTREAM,
+     "JSON"},
     {200, "{\"token_type\":\"Bearer\",\"id_token\":\"a.b.c\",\"access_token\":\"x\"}", GW_E_INVALID, "ID token"},
 };
 
@@ -601,11 +623,17 @@ static const struct {
     {"{" CLAIMS ",\"nonce\":\"n-2\"}", ACCESS_CLAIMS, GW_E_INVALID, "ID token: nonce"},
     {"{" CLAIMS "}", ACCESS_CLAIMS, GW_E_INVALID, "ID token: nonce"},
     {ACCESS_CLAIMS, ACCESS_CLAIMS, GW_E_INVALID, "not an ID token"},
-    {"{\"iss\":\"https://evil/\",\"sub\":\"u1\",\"aud\":\"repogate\",\"iat\":1699999990,\"exp\":1700003600,\"nonce\":\"n-1\"}", ACCESS_CLAIMS, GW_E_INVALID, "iss"},
-    {"{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"other\",\"iat\":1699999990,\"exp\":1700003600,\"nonce\":\"n-1\"}", ACCESS_CLAIMS, GW_E_INVALID, "aud"},
-    {"{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"repogate\",\"iat\":1699999000,\"exp\":1699999900,\"nonce\":\"n-1\"}", ACCESS_CLAIMS, GW_E_EXPIRED, "expired"},
+    {"{\"iss\":\"https://evil/\",\"sub\":\"u1\",\"aud\":\"repogate\",\"iat\":1699999990,\"exp\":1700003600,\"nonce\":\"n-1\"}",
+     ACCESS_CLAIMS, GW_E_INVALID, "iss"},
+    {"{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"other\",\"iat\":1699999990,\"exp\":1700003600,\"nonce\":\"n-1\"}",
+     ACCESS_CLAIMS, GW_E_INVALID, "aud"},
+    {"{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"repogate\",\"iat\":1699999000,\"exp\":1699999900,\"nonce\":\"n-1\"}",
+     ACCESS_CLAIMS, GW_E_EXPIRED, "expired"},
     {ID_CLAIMS, ID_CLAIMS, GW_E_INVALID, "not an access token"},
-    {ID_CLAIMS, "{\"iss\":\"" ISS "\",\"sub\":\"u2\",\"aud\":\"repogate\",\"exp\":1700003600,\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"\"}", GW_E_INVALID, "another sub"},
+    {ID_CLAIMS,
+     "{\"iss\":\"" ISS
+     "\",\"sub\":\"u2\",\"aud\":\"repogate\",\"exp\":1700003600,\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"\"}",
+     GW_E_INVALID, "another sub"},
     {ID_CLAIMS, "{" CLAIMS ",\"azp\":\"other\",\"uid\":\"r\",\"scope\":\"openid\"}", GW_E_INVALID, "azp"},
 };
 
@@ -648,7 +676,8 @@ START_TEST(judges_userinfo)
     begin(&h);
     answer_tokens(ID_CLAIMS, &key_a, ACCESS_CLAIMS, &key_a);
     answer_typed(USERINFO_URL, userinfo_cases[_i].status, userinfo_cases[_i].type, view_of(userinfo_cases[_i].body));
-    ck_assert_msg(h.n == 1 && h.err == userinfo_cases[_i].want, "%s: %s %s", userinfo_cases[_i].body, gw_err_name(h.err), h.detail);
+    ck_assert_msg(h.n == 1 && h.err == userinfo_cases[_i].want, "%s: %s %s", userinfo_cases[_i].body, gw_err_name(h.err),
+                  h.detail);
     ck_assert_msg(strstr(h.detail, userinfo_cases[_i].why) != NULL, "%s", h.detail);
     principal_unref(h.who);
 }
@@ -778,7 +807,9 @@ static enum provider_bearer bearer_of(const char *claims, const struct token_key
     return b;
 }
 
-#define GROUPED_CLAIMS "{" CLAIMS ",\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"openid\",\"repogate\":{\"v\":1,\"groups\":[\"bots\"],\"service\":true}}"
+#define GROUPED_CLAIMS \
+    "{" CLAIMS         \
+    ",\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"openid\",\"repogate\":{\"v\":1,\"groups\":[\"bots\"],\"service\":true}}"
 
 START_TEST(a_bearer_token_is_verified_once)
 {
@@ -815,10 +846,15 @@ static const struct {
     const char *claims, *reason;
 } bearer_cases[] = {
     {ID_CLAIMS, "not an access token: it lacks azp, uid or scope"},
-    {"{" CLAIMS ",\"jti\":\"j\",\"sid\":\"s\",\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":{}}}", "a logout token"},
+    {"{" CLAIMS ",\"jti\":\"j\",\"sid\":\"s\",\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":{}}}",
+     "a logout token"},
     {"{" CLAIMS ",\"azp\":\"other\",\"uid\":\"r\",\"scope\":\"openid\"}", "azp is another client"},
-    {"{\"iss\":\"" BASE_URL "/other/\",\"sub\":\"u1\",\"aud\":\"repogate\",\"exp\":1700003600,\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"\"}", "iss is another issuer"},
-    {"{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"other\",\"exp\":1700003600,\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"\"}", "aud is not this client"},
+    {"{\"iss\":\"" BASE_URL
+     "/other/\",\"sub\":\"u1\",\"aud\":\"repogate\",\"exp\":1700003600,\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"\"}",
+     "iss is another issuer"},
+    {"{\"iss\":\"" ISS
+     "\",\"sub\":\"u1\",\"aud\":\"other\",\"exp\":1700003600,\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"\"}",
+     "aud is not this client"},
     {"{" CLAIMS ",\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"\",\"name\":\"a\\nb\"}", "claims are unfit"},
 };
 
@@ -851,7 +887,8 @@ START_TEST(refuses_nonsense_without_asking_anyone)
     struct principal *who;
     for (size_t i = 0; i < sizeof(junk) / sizeof(junk[0]); i++) {
         const char *reason = NULL;
-        ck_assert_msg(provider_check_bearer(provider, view_of(junk[i]), &who, &reason, NULL, NULL) == BEARER_REFUSED, "%s", junk[i]);
+        ck_assert_msg(provider_check_bearer(provider, view_of(junk[i]), &who, &reason, NULL, NULL) == BEARER_REFUSED, "%s",
+                      junk[i]);
         ck_assert_ptr_nonnull(reason);
     }
     ck_assert_uint_eq(n_waiting(), 0);
@@ -863,7 +900,8 @@ START_TEST(an_unknown_kid_fetches_keys_once_for_all)
     struct heard h = {0};
     const char *reason;
     now_is(PROVIDER_KEYS_MIN_MS - 1);
-    ck_assert_msg(bearer_of(GROUPED_CLAIMS, &key_b, &h, &reason) == BEARER_REFUSED, "keys are fresh: they were read a moment ago");
+    ck_assert_msg(bearer_of(GROUPED_CLAIMS, &key_b, &h, &reason) == BEARER_REFUSED,
+                  "keys are fresh: they were read a moment ago");
     ck_assert_str_eq(reason, "no key with this kid");
     now_is(PROVIDER_KEYS_MIN_MS);
     size_t before = fake.n;

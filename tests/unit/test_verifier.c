@@ -124,7 +124,8 @@ START_TEST(refuses_an_algorithm_that_is_not_listed)
     spec.is_alg_allowed[SIGALG_ES256] = true;
     ck_assert_int_eq(verifier_new(&spec, &only_es256), GW_OK);
     token_put_plain(&jwt, VIEW(ACCESS_OK), &rsa);
-    ck_assert_int_eq(verifier_check(only_es256, keys, buf_view(&jwt), VERIFIER_ACCESS_TOKEN, VIEW_NONE, &claims, &reason), GW_E_INVALID);
+    ck_assert_int_eq(verifier_check(only_es256, keys, buf_view(&jwt), VERIFIER_ACCESS_TOKEN, VIEW_NONE, &claims, &reason),
+                     GW_E_INVALID);
     buf_clear(&jwt);
     token_put_plain(&jwt, VIEW(ACCESS_OK), &ec256);
     ck_assert_int_eq(verifier_check(only_es256, keys, buf_view(&jwt), VERIFIER_ACCESS_TOKEN, VIEW_NONE, &claims, &reason), GW_OK);
@@ -220,7 +221,8 @@ END_TEST
 
 START_TEST(refuses_alg_none_in_every_dress)
 {
-    static const char *const headers[] = {"{\"alg\":\"none\"}", "{\"alg\":\"None\"}", "{\"alg\":\"NONE\"}", "{\"alg\":\"nOnE\"}", "{\"alg\":\"\"}", "{}"};
+    static const char *const headers[] = {"{\"alg\":\"none\"}", "{\"alg\":\"None\"}", "{\"alg\":\"NONE\"}",
+                                          "{\"alg\":\"nOnE\"}", "{\"alg\":\"\"}",     "{}"};
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
         struct buf jwt = BUF(64 * 1024);
         token_put_unsigned(&jwt, view_of(headers[i]), VIEW(ACCESS_OK));
@@ -336,7 +338,19 @@ END_TEST
 START_TEST(refuses_other_shapes)
 {
     static const char *const shapes[] = {
-        "", ".", "..", "...", "....", "a.b.c", "a.b", "a.b.c.d", "a.b.c.d.e", "..AAAA", "AAAA..AAAA", "AAAA.AAAA.", "e30.e30.e30",
+        "",
+        ".",
+        "..",
+        "...",
+        "....",
+        "a.b.c",
+        "a.b",
+        "a.b.c.d",
+        "a.b.c.d.e",
+        "..AAAA",
+        "AAAA..AAAA",
+        "AAAA.AAAA.",
+        "e30.e30.e30",
         /* RFC 7516 A.1, a JWE: five parts */
         "eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.OKOawDo13gRp2ojaHV7LFpZcgV7T6DVZKTyKOMTYUmKoTCVJRgckCL9kiMT03JGe."
         "48V1_ALb6US04U3b.5eym8TW_c8SuK0ltJ3rpYIzOeDQz7TALvtu6UG9oMo4vpzs9tX_EFShS8iB7j6ji.XFBoMYUZodetZdvTiFvSkQ",
@@ -385,7 +399,7 @@ static const struct {
     {ACCESS_OK, GW_OK},
     {"{" BASE ACCESS ",\"exp\":1700003600,\"nbf\":1700000060}", GW_OK},
     {"{" BASE ACCESS ",\"exp\":1700003600,\"nbf\":1700000061}", GW_E_EXPIRED},
-    {"{" BASE ACCESS ",\"exp\":1699999941}", GW_OK},      /* 59 s ago */
+    {"{" BASE ACCESS ",\"exp\":1699999941}", GW_OK},        /* 59 s ago */
     {"{" BASE ACCESS ",\"exp\":1699999940}", GW_E_EXPIRED}, /* 60 s: RFC 7519 4.1.4, "on or after" */
     {"{" BASE ACCESS ",\"exp\":1699999939}", GW_E_EXPIRED},
     {"{" BASE ACCESS ",\"exp\":1}", GW_E_EXPIRED},
@@ -419,10 +433,16 @@ static const struct {
     {"{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS ",\"exp\":1700003600,\"iat\":1700000061}", GW_E_EXPIRED},
     {"{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS ",\"exp\":1700003600,\"iat\":\"x\"}", GW_E_INVALID},
     /* iss: exact, slash included */
-    {"{\"iss\":\"https://auth.example.org/application/o/repogate\",\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS ",\"exp\":1700003600}", GW_E_INVALID},
-    {"{\"iss\":\"https://evil-auth.example.org/application/o/repogate/\",\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS ",\"exp\":1700003600}", GW_E_INVALID},
+    {"{\"iss\":\"https://auth.example.org/application/o/repogate\",\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS
+     ",\"exp\":1700003600}",
+     GW_E_INVALID},
+    {"{\"iss\":\"https://evil-auth.example.org/application/o/repogate/\",\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS
+     ",\"exp\":1700003600}",
+     GW_E_INVALID},
     {"{\"iss\":\"" ISS "x\",\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS ",\"exp\":1700003600}", GW_E_INVALID},
-    {"{\"iss\":\"HTTPS://auth.example.org/application/o/repogate/\",\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS ",\"exp\":1700003600}", GW_E_INVALID},
+    {"{\"iss\":\"HTTPS://auth.example.org/application/o/repogate/\",\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS
+     ",\"exp\":1700003600}",
+     GW_E_INVALID},
     {"{\"iss\":\"\",\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS ",\"exp\":1700003600}", GW_E_INVALID},
     {"{\"iss\":null,\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS ",\"exp\":1700003600}", GW_E_INVALID},
     {"{\"iss\":[\"" ISS "\"],\"sub\":\"u1\",\"aud\":\"repogate\"" ACCESS ",\"exp\":1700003600}", GW_E_INVALID},
@@ -507,7 +527,8 @@ START_TEST(id_token_needs_a_nonce_to_compare_with)
     struct pack_val claims;
     const char *reason;
     token_put_plain(&jwt, VIEW("{" BASE ",\"exp\":1700003600,\"nonce\":\"\"}"), &rsa);
-    ck_assert_int_eq(verifier_check(verifier, keys, buf_view(&jwt), VERIFIER_ID_TOKEN, VIEW_NONE, &claims, &reason), GW_E_INVALID);
+    ck_assert_int_eq(verifier_check(verifier, keys, buf_view(&jwt), VERIFIER_ID_TOKEN, VIEW_NONE, &claims, &reason),
+                     GW_E_INVALID);
     buf_deinit(&jwt);
 }
 END_TEST
@@ -530,7 +551,8 @@ START_TEST(without_keys_every_kid_is_unknown)
     struct pack_val claims;
     const char *reason;
     token_put_plain(&jwt, VIEW(ACCESS_OK), &rsa);
-    ck_assert_int_eq(verifier_check(verifier, NULL, buf_view(&jwt), VERIFIER_ACCESS_TOKEN, VIEW_NONE, &claims, &reason), GW_E_NOTFOUND);
+    ck_assert_int_eq(verifier_check(verifier, NULL, buf_view(&jwt), VERIFIER_ACCESS_TOKEN, VIEW_NONE, &claims, &reason),
+                     GW_E_NOTFOUND);
     buf_deinit(&jwt);
 }
 END_TEST
@@ -582,12 +604,14 @@ END_TEST
 START_TEST(signature_of_rfc7515_a_3_holds)
 {
     struct keyset *ks;
-    ck_assert_int_eq(keyset_parse(VIEW("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
-                                       "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}"),
-                                  &ks),
-                     GW_OK);
-    struct view jwt = VIEW("eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
-                           "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q");
+    ck_assert_int_eq(
+        keyset_parse(VIEW("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+                          "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}"),
+                     &ks),
+        GW_OK);
+    struct view jwt = VIEW(
+        "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q");
     struct verifier_spec spec = {.issuer = VIEW("joe"), .client_id = VIEW("c")};
     struct verifier *v;
     struct pack_val claims;
@@ -606,19 +630,22 @@ START_TEST(signature_of_rfc7515_a_1_holds)
 {
     uint8_t secret[64];
     size_t n;
-    ck_assert_int_eq(b64url_decode(VIEW("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"), secret, sizeof(secret), &n), GW_OK);
+    ck_assert_int_eq(b64url_decode(VIEW("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"),
+                                   secret, sizeof(secret), &n),
+                     GW_OK);
     struct verifier_spec spec = {.issuer = VIEW("joe"), .client_id = VIEW("c"), .secret = view_at((const char *)secret, n)};
     struct verifier *v;
     struct pack_val claims;
     const char *reason;
     spec.is_alg_allowed[SIGALG_HS256] = true;
     ck_assert_int_eq(verifier_new(&spec, &v), GW_OK);
-    ck_assert_int_eq(verifier_check(v, NULL,
-                                    VIEW("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9."
-                                         "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
-                                         "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
-                                    VERIFIER_ACCESS_TOKEN, VIEW_NONE, &claims, &reason),
-                     GW_E_INVALID);
+    ck_assert_int_eq(
+        verifier_check(v, NULL,
+                       VIEW("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9."
+                            "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+                            "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+                       VERIFIER_ACCESS_TOKEN, VIEW_NONE, &claims, &reason),
+        GW_E_INVALID);
     ck_assert_str_eq(reason, "aud is not this client");
     verifier_free(v);
 }
@@ -628,7 +655,11 @@ END_TEST
 START_TEST(signature_of_rfc8037_a_4_holds)
 {
     struct keyset *ks;
-    ck_assert_int_eq(keyset_parse(VIEW("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"), &ks), GW_OK);
+    ck_assert_int_eq(
+        keyset_parse(
+            VIEW("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
+            &ks),
+        GW_OK);
     struct view jwt = VIEW("eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."
                            "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg");
     struct pack_val claims;

@@ -108,10 +108,10 @@ static inline void token_put_signature(struct buf *out, const struct token_key *
 {
     uint8_t sig[1024];
     size_t n = sizeof(sig);
-    const char *digest = k->alg == SIGALG_EDDSA    ? NULL
-                         : k->alg == SIGALG_ES384  ? "SHA384"
-                         : k->alg == SIGALG_ES512  ? "SHA512"
-                                                   : "SHA256";
+    const char *digest = k->alg == SIGALG_EDDSA   ? NULL
+                         : k->alg == SIGALG_ES384 ? "SHA384"
+                         : k->alg == SIGALG_ES512 ? "SHA512"
+                                                  : "SHA256";
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     ck_assert_int_eq(EVP_DigestSignInit_ex(ctx, NULL, digest, NULL, NULL, k->pkey, NULL), 1);
     ck_assert_int_eq(EVP_DigestSign(ctx, sig, &n, (const uint8_t *)out->p, out->n), 1);
