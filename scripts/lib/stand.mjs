@@ -14,6 +14,7 @@ import { startWorkspace } from './workspace.mjs';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const PROGRAMS = { release: 'build/repogate', asan: 'build/asan/repogate', tsan: 'build/tsan/repogate' };
 export const POLICIES = join(ROOT, 'policies');
+const SANITIZER_REPORT = /(?:Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:/;
 
 // Flow style is JSON, and JSON is YAML; sections and keys get lines of their own, so that messages can name them.
 function toYaml(config) {
@@ -132,20 +133,40 @@ class Stand {
     return answer.json().access_token;
   }
 
+  /* Ends the gateway, unless it has ended already, and starts it again at the same addresses. Returns how the old one ended. */
+  async restart({ signal = 'SIGTERM', change = () => {} } = {}) {
+    const how = await this.gateway.child.stop(signal, 15000);
+    if (signal === 'SIGTERM' && how.code !== 0) throw new Error(`the gateway ended with ${how.code ?? how.signal}:\n${this.gateway.output()}`);
+    this.pastOutput = (this.pastOutput ?? '') + this.gateway.output();
+    const fixed = (text, key, url) => text.replace(new RegExp(`^( {2}${key}: ).*$`, 'm'), `$1"${url.slice('http://'.length)}"`);
+    const text = await readFile(this.configFile, 'utf8');
+    await writeFile(this.configFile, fixed(fixed(text, 'listen', this.gateway.url), 'admin_listen', this.gateway.adminUrl));
+    await change(this);
+    await this.gateway.start();
+    return how;
+  }
+
+  /* All that the gateway ever wrote to its outputs. */
+  output() {
+    return (this.pastOutput ?? '') + (this.gateway?.child?.output() ?? '');
+  }
+
   async close() {
     const { code, signal } = (await this.gateway?.stop()) ?? { code: 0 };
     await Promise.all([this.nginx, this.provider, this.forge, this.workspace].map((one) => one?.close()));
-    const output = this.gateway?.child?.output();
+    const output = this.output();
     if (this.removeDir) {
       this.removeDir();
       process.off('exit', this.removeDir);
     }
     if (code !== 0) throw new Error(`the gateway ended with ${code ?? signal}:\n${output}`);
+    if (SANITIZER_REPORT.test(output)) throw new Error(`a sanitizer complained:\n${output}`);
   }
 }
 
 /* variant: release, asan, tsan. topology: auth-request or gateway. policies: a directory, or { "file.lua": text }.
- * config: sections and keys over the default ones, null removes a key. host: the name that browsers use. */
+ * config: sections and keys over the default ones, null removes a key; or a function of the directory that gives them.
+ * host: the name that browsers use. beforeGateway: called with the stand when all but gateway and NGINX run. */
 export async function startStand({
   variant = 'release',
   topology = 'auth-request',
@@ -156,6 +177,7 @@ export async function startStand({
   port,
   dir,
   provider: providerOptions = {},
+  beforeGateway = () => {},
 } = {}) {
   const program = join(ROOT, PROGRAMS[variant]);
   if (!existsSync(program)) throw new Error(`${PROGRAMS[variant]} is not built`);
@@ -197,7 +219,8 @@ export async function startStand({
       audit: { path: stand.auditFile, mode: 'written' },
       forges: { github: { kind: 'github', url: stand.forge.url } },
       workspace: { driver: 'static', url: stand.workspace.url, mode: 'path', single_trust: true },
-    }, config)), { mode: 0o600 });
+    }, typeof config === 'function' ? config(stand.dir) : config)), { mode: 0o600 });
+    await beforeGateway(stand);
     stand.gateway = new Gateway({ program, config: stand.configFile, env, log: at('gateway.log') });
     await stand.gateway.start();
     stand.adminUrl = stand.gateway.adminUrl;

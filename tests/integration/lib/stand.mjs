@@ -9,6 +9,7 @@ export { startStand, POLICIES } from '../../../scripts/lib/stand.mjs';
 export { Browser, formsOf, request } from '../../../scripts/lib/browser.mjs';
 export { waitFor } from '../../../scripts/lib/processes.mjs';
 export { sendRaw, statusesOf } from './raw.mjs';
+export { ask, converse, gatewayPort, lineOf, parseAnswers, questionBytes, requestBytes } from './wire.mjs';
 
 /* The sanitizer's build if it is there, since it sees more; REPOGATE_VARIANT=release|asan|tsan chooses. */
 export function variant() {
@@ -28,4 +29,18 @@ export function describeStand(name, options, body) {
 
 export function describeTopologies(name, options, body) {
   for (const topology of TOPOLOGIES) describeStand(`${name} (${topology})`, { ...options, topology }, body);
+}
+
+/* Logs in and gives the Cookie header of the session. */
+export async function sessionCookie(stand, username) {
+  const browser = stand.browser();
+  await browser.login(username, '/_repogate/login');
+  const cookie = browser.jar.for(`${stand.url}/`).find(({ name }) => name === 'repogate');
+  if (!cookie) throw new Error(`${username} has no session`);
+  return `repogate=${cookie.value}`;
+}
+
+/* The values of a header in what a workspace saw, or in its echo. */
+export function valuesOf({ headers }, name) {
+  return headers.filter(([key]) => key.toLowerCase() === name.toLowerCase()).map(([, value]) => value);
 }
