@@ -207,7 +207,8 @@ static void drain(struct app *a)
     atomic_store(&a->gateway.is_draining, true);
     for (size_t i = 0; i < a->n_workers; i++)
         worker_quiesce(&a->workers[i]);
-    for (int waited_ms = 0; waited_ms < DRAIN_MS; waited_ms += DRAIN_STEP_MS) {
+    int64_t until_us = epoch_mono_us() + (int64_t)DRAIN_MS * 1000;
+    while (epoch_mono_us() < until_us) {
         size_t active = 0;
         for (size_t i = 0; i < a->n_workers; i++)
             active += worker_active(&a->workers[i]);
@@ -222,10 +223,13 @@ static void tear_down(struct app *a)
     struct gateway *gw = &a->gateway;
     for (size_t i = 0; i < a->n_workers; i++)
         worker_join(&a->workers[i]);
-    for (size_t i = 0; i < a->n_workers; i++)
-        worker_end_waits(&a->workers[i]);
     if (gw->jobs != NULL)
         jobs_stop(gw->jobs);
+    /* The jobs' last answers may ask the provider or a forge, so these go after them, and what they leave runs last. */
+    for (size_t i = 0; i < a->n_workers; i++)
+        worker_run_rest(&a->workers[i]);
+    for (size_t i = 0; i < a->n_workers; i++)
+        worker_end_waits(&a->workers[i]);
     for (size_t i = 0; i < a->n_workers; i++)
         worker_run_rest(&a->workers[i]);
     if (gw->sessions != NULL)

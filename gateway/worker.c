@@ -126,6 +126,9 @@ size_t worker_active(const struct worker *w)
 
 void worker_join(struct worker *w)
 {
+    for (size_t i = 0; i < 2; i++)
+        if (w->listeners[i] != NULL)
+            listener_stop(w->listeners[i]);
     if (!w->is_running)
         return;
     loop_stop(w->core.loop);

@@ -22,9 +22,9 @@ enum gw_err worker_start(struct worker *w) GW_MUST_CHECK;
 enum gw_err worker_set_engine(struct worker *w, struct engine *e) GW_MUST_CHECK;
 void worker_quiesce(struct worker *w); /* accepts no more */
 size_t worker_active(const struct worker *w);
-void worker_join(struct worker *w); /* stops the loop */
-/* After worker_join(): ends what waits for the provider, so that its requests are answered. */
-void worker_end_waits(struct worker *w);
-/* After the job pool was stopped: hands out its last answers. */
+void worker_join(struct worker *w); /* begins no more requests, and stops the loop */
+/* After worker_join(): runs what was posted to the loop since, such as the last answers of a stopped job pool. */
 void worker_run_rest(struct worker *w);
+/* After worker_join(): ends what waits for the provider or another back channel. What that posts is for worker_run_rest(). */
+void worker_end_waits(struct worker *w);
 void worker_deinit(struct worker *w);

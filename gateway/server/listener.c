@@ -62,6 +62,7 @@ struct listener {
     struct conn *conns;
     atomic_size_t n_active;
     bool is_quiesced, needs_run;
+    atomic_bool is_stopped;
 };
 
 static struct conn *conn_of(struct exchange *x)
@@ -99,7 +100,9 @@ static void run_daemon(struct listener *l)
         if (MHD_get_timeout(l->daemon, &left_ms) != MHD_YES || left_ms > 0)
             return;
     }
-    run_soon(l);
+    /* A stopping loop runs until no task is left: clients must not keep it going. */
+    if (!atomic_load(&l->is_stopped))
+        run_soon(l);
 }
 
 static void resume(struct conn *c)
@@ -265,7 +268,9 @@ static enum MHD_Result queue_answer(struct conn *c)
     struct MHD_Response *m = make_response(c);
     if (m == NULL)
         return MHD_NO;
-    if (!add_headers(r, m)) {
+    /* First, since the library forgets its date if this comes later. The upgrade's own is the library's business. */
+    bool is_last = c->listener->is_quiesced && c->answer != ANSWER_UPGRADE;
+    if ((is_last && MHD_add_response_header(m, "Connection", "close") != MHD_YES) || !add_headers(r, m)) {
         MHD_destroy_response(m);
         return queue_bare(c, 500);
     }
@@ -325,6 +330,8 @@ static void handle(struct conn *c)
 /* First call: head only. */
 static enum MHD_Result on_head(struct conn *c, const char *method, const char *version)
 {
+    if (atomic_load(&c->listener->is_stopped))
+        return MHD_NO;
     c->phase = PHASE_HEAD;
     atomic_fetch_add_explicit(&c->listener->n_active, 1, memory_order_relaxed);
     response_reset(&c->x.response);
@@ -370,23 +377,38 @@ static enum MHD_Result discard(struct conn *c, size_t *n)
     return c->discarded > LISTENER_DISCARD_MAX ? MHD_NO : MHD_YES;
 }
 
+/* A whole answer makes the rest of the body unwanted; one that still streams may be made of it. */
+static bool sink_wants_more(const struct conn *c)
+{
+    return c->has_sink && (c->answer == ANSWER_NONE || c->answer == ANSWER_STREAM);
+}
+
+static enum MHD_Result on_form(struct conn *c, const char *p, size_t *n)
+{
+    buf_put(&c->form, (struct view){p, *n});
+    if (!buf_ok(&c->form))
+        return discard(c, n);
+    *n = 0;
+    return MHD_YES;
+}
+
 static enum MHD_Result on_body(struct conn *c, const char *p, size_t *n)
 {
-    if (c->answer != ANSWER_NONE)
-        return discard(c, n);
-    if (!c->has_sink) {
-        buf_put(&c->form, (struct view){p, *n});
-        *n = 0;
-        return MHD_YES;
+    if (!c->has_sink && c->answer == ANSWER_NONE)
+        return on_form(c, p, n);
+    /* Until it takes nothing: only then is it sure to wake us. */
+    while (*n > 0 && sink_wants_more(c)) {
+        c->in_callback = true;
+        size_t taken = c->sink.write(&c->x, p, *n);
+        c->in_callback = false;
+        p += taken;
+        *n -= taken;
+        if (taken == 0 && sink_wants_more(c)) {
+            suspend(c);
+            return MHD_YES;
+        }
     }
-    c->in_callback = true;
-    size_t taken = c->sink.write(&c->x, p, *n);
-    c->in_callback = false;
-    *n -= taken;
-    /* An answer that came meanwhile makes the rest unwanted. */
-    if (taken == 0 && c->answer == ANSWER_NONE)
-        suspend(c);
-    return MHD_YES;
+    return *n > 0 ? discard(c, n) : MHD_YES;
 }
 
 static void on_body_end(struct conn *c)
@@ -397,7 +419,7 @@ static void on_body_end(struct conn *c)
         c->x.form = buf_ok(&c->form) ? buf_view(&c->form) : VIEW_NONE;
         return;
     }
-    if (c->answer != ANSWER_NONE)
+    if (!sink_wants_more(c))
         return;
     c->in_callback = true;
     c->sink.end(&c->x);
@@ -406,6 +428,8 @@ static void on_body_end(struct conn *c)
 
 static enum MHD_Result on_complete(struct conn *c)
 {
+    if (!c->is_handled && atomic_load(&c->listener->is_stopped))
+        return MHD_NO;
     if (!c->is_handled)
         handle(c);
     if (c->answer != ANSWER_NONE)
@@ -528,13 +552,19 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
     }
 }
 
-/* libmicrohttpd's own time-out counts idle time, so a byte a second would hold a head open for ever. */
-static void sweep_slow_heads(struct loop_timer *t)
+/* Nobody is known yet while these are read. */
+static bool is_awaiting_client(const struct conn *c)
+{
+    return c->phase == PHASE_IDLE || (c->phase == PHASE_BODY && !c->has_sink && !c->is_handled);
+}
+
+/* libmicrohttpd's own time-out counts idle time, so a byte a second would hold a connection for ever. */
+static void sweep_slow_clients(struct loop_timer *t)
 {
     struct listener *l = t->arg;
     int64_t limit_us = epoch_mono_us() - (int64_t)LISTENER_IDLE_MS * 1000;
     for (struct conn *c = l->conns; c != NULL; c = c->next) {
-        if (c->phase != PHASE_IDLE || c->idle_since_us > limit_us)
+        if (!is_awaiting_client(c) || c->idle_since_us > limit_us)
             continue;
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info != NULL)
@@ -624,7 +654,7 @@ enum gw_err listener_new(const struct listener_spec *spec, struct listener **ret
         return GW_E_IO;
     }
     l->epoll = (struct loop_fd){.fd = info->epoll_fd, .events = EPOLLIN, .fn = on_ready, .arg = l};
-    l->sweep = (struct loop_timer){.fn = sweep_slow_heads, .arg = l};
+    l->sweep = (struct loop_timer){.fn = sweep_slow_clients, .arg = l};
     l->run = (struct loop_timer){.fn = on_run_timer, .arg = l};
     if (loop_fd_add(spec->loop, &l->epoll) != GW_OK || loop_timer_start(spec->loop, &l->sweep, SWEEP_MS) != GW_OK ||
         loop_timer_start(spec->loop, &l->run, RUN_MS) != GW_OK) {
@@ -643,6 +673,11 @@ void listener_quiesce(struct listener *l)
     int fd = MHD_quiesce_daemon(l->daemon);
     if (fd >= 0)
         close(fd);
+}
+
+void listener_stop(struct listener *l)
+{
+    atomic_store(&l->is_stopped, true);
 }
 
 size_t listener_active(const struct listener *l)

@@ -10,7 +10,7 @@
 
 enum {
     LISTENER_CONNECTIONS_MAX = 20000, /* per core */
-    LISTENER_IDLE_MS = 75000,         /* a head must be whole this long after the last answer, or after the connection */
+    LISTENER_IDLE_MS = 75000,         /* a head, and a form, must be whole this long after the last answer, or after the connection */
     LISTENER_STALL_S = 300,           /* no byte either way while answering */
     LISTENER_DISCARD_MAX = 8 * 1024 * 1024, /* of a body that is no longer wanted */
 };
@@ -35,8 +35,10 @@ struct listener;
 /* Binds and listens; host is an IP address, "" for all. Port 0: the kernel's choice is written back. */
 enum gw_err listener_bind(const char *host, uint16_t *port, int *ret_fd) GW_MUST_CHECK;
 enum gw_err listener_new(const struct listener_spec *spec, struct listener **ret_listener) GW_MUST_CHECK;
-/* Accepts nothing new from now on; answers go on. */
+/* Accepts no connection from now on; answers go on, and each ends its connection. */
 void listener_quiesce(struct listener *l);
+/* No handler is called from now on: a request that was not begun ends its connection. Any thread may call. */
+void listener_stop(struct listener *l);
 /* Requests under way; any thread may ask. */
 size_t listener_active(const struct listener *l);
 /* Every exchange must have replied before; open connections are closed. */
