@@ -35,9 +35,9 @@ struct view principal_sid(const struct principal *p);
 struct pack_val principal_groups(const struct principal *p);       /* list of strings; absent if missing */
 struct pack_val principal_entitlements(const struct principal *p); /* list of strings, or absent */
 struct pack_val principal_attributes(const struct principal *p);   /* map, or absent */
-struct pack_val principal_claims(
-    const struct principal *
-        p); /* all but what is said of the token (acr aud azp at_hash c_hash s_hash jti nbf nonce uid) and groups that repogate replaces */
+/* All but what is said of the token (acr aud azp at_hash c_hash s_hash jti nbf nonce uid), and groups where repogate
+ * replaces them. */
+struct pack_val principal_claims(const struct principal *p);
 int64_t principal_auth_time_s(const struct principal *p); /* 0 = unknown */
 int64_t principal_exp_s(const struct principal *p);
 bool principal_has_mfa(const struct principal *p);    /* amr has mfa */
