@@ -205,10 +205,13 @@ static enum gw_err check_times(const struct pack_val *c, enum verifier_purpose p
     return GW_OK;
 }
 
-static enum gw_err check_id_token(const struct pack_val *c, struct view want_nonce, const char **ret_reason)
+static enum gw_err check_id_token(const struct verifier *v, const struct pack_val *c, struct view want_nonce, const char **ret_reason)
 {
-    if (c[C_AZP].p != NULL || c[C_UID].p != NULL || c[C_SCOPE].p != NULL)
-        return refuse(ret_reason, "not an ID token: it has azp, uid or scope");
+    /* One of them alone may come from a scope mapping, or be an ID token's own azp (OpenID Connect Core 2). */
+    if (c[C_AZP].p != NULL && c[C_UID].p != NULL && c[C_SCOPE].p != NULL)
+        return refuse(ret_reason, "not an ID token: it has azp, uid and scope");
+    if (c[C_AZP].p != NULL && !is_text(c[C_AZP], v->spec.client_id))
+        return refuse(ret_reason, "azp is another client");
     /* The nonce ties this token to the login we began: OpenID Connect Core 3.1.3.7, step 11. */
     if (want_nonce.n == 0 || !is_text(c[C_NONCE], want_nonce))
         return refuse(ret_reason, "nonce is not that of this login");
@@ -241,7 +244,7 @@ static enum gw_err check_claims(const struct verifier *v, struct pack_val claims
     enum gw_err err = check_times(c, purpose, ret_reason);
     if (err != GW_OK)
         return err;
-    return purpose == VERIFIER_ID_TOKEN ? check_id_token(c, nonce, ret_reason) : check_access_token(v, c, ret_reason);
+    return purpose == VERIFIER_ID_TOKEN ? check_id_token(v, c, nonce, ret_reason) : check_access_token(v, c, ret_reason);
 }
 
 enum gw_err verifier_check(struct verifier *v, struct keyset *ks, struct view jwt, enum verifier_purpose purpose,

@@ -5,7 +5,7 @@
  * Checked: signature; no crit, b64, jku, jwk, x5u, x5c, zip, enc in the header; typ; iss exact; aud our client (a string, or a
  * list of just it);
  * sub; exp, nbf, iat, auth_time whole and sane; and the purpose:
- *   ID token      iat; the nonce of this login; none of azp, uid, scope, which mark Authentik's access tokens; no events
+ *   ID token      iat; the nonce of this login; not all of azp, uid, scope, which together mark Authentik's access tokens; no events
  *   access token  azp our client, uid and scope; no events
  * Units: seconds since 1970; VERIFIER_LEEWAY_S at both ends.
  * Errors: GW_E_INVALID malformed, wrong signature, another's token; GW_E_EXPIRED outside its time; GW_E_NOTFOUND no key with
