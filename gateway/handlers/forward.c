@@ -115,7 +115,8 @@ static void on_head(void *arg, const struct relay_head *h)
         exchange_upgrade(x, on_upgraded);
         return;
     }
-    if (!h->has_body && (x->request.method_id != METHOD_HEAD || h->content_length < 0)) {
+    /* An answer that only tells about a body is none with an empty one: the server must not count it. */
+    if (!h->has_body && h->status != 304 && x->request.method_id != METHOD_HEAD) {
         exchange_reply(x);
         return;
     }
@@ -231,7 +232,7 @@ static bool origin_is_ours(const struct exchange *x)
 
 static void refuse_origin(struct exchange *x)
 {
-    gate_record_refused(x, "origin_mismatch", "a WebSocket whose Origin is not this gateway's");
+    gate_record_refused(x, DIALECT_OWN, "origin_mismatch", "a WebSocket whose Origin is not this gateway's");
     reply_problem(x, &(struct reply_problem){
                          .status = 403,
                          .reason = "origin_mismatch",
@@ -253,7 +254,8 @@ void handle_forward(struct exchange *x)
         reply_defect(x);
         return;
     }
-    *f = (struct forward){.x = x, .is_upgrade = request_is_websocket(&x->request)};
+    /* With a body it would not be clear where the other protocol begins (RFC 9110 7.8): then it is a request like any other. */
+    *f = (struct forward){.x = x, .is_upgrade = request_is_websocket(&x->request) && !x->request.has_body};
     if (f->is_upgrade && !origin_is_ours(x)) {
         refuse_origin(x);
         return;

@@ -106,25 +106,30 @@ static bool write_record(struct gate *g)
     return ok;
 }
 
+/* For the log only: the client as its dialect reports it, or, where it does not do so clearly, who sent us the request. */
+static struct ipaddr raw_client(const struct gate *g)
+{
+    const struct config *c = g->x->core->gateway->config;
+    const struct request *r = &g->x->request;
+    struct ipaddr client;
+    struct view sent;
+    if (g->dialect == DIALECT_OWN)
+        return original_find_client(r, c->server.trusted_proxies, c->server.n_trusted_proxies, &client) == ORIGINAL_FINE ? client : r->peer;
+    bool is_told = r->peer_is_trusted && header_get(r, HEADER_X_REAL_IP, &sent) == HEADER_ONE && ipaddr_parse(sent, &client) == GW_OK;
+    return is_told ? client : r->peer;
+}
+
 /* For the log only: what the client or the proxy sent, as it was sent, where it could not be read. */
 static void note_raw(struct gate *g)
 {
     const struct request *r = &g->x->request;
     struct view raw = g->dialect == DIALECT_OWN ? r->target : header_find(r, VIEW("x-original-url"));
     size_t query = view_index(raw, '?');
-    g->original = (struct original){.uri.path = view_at(raw.p, query), .client = r->peer};
+    g->original = (struct original){.uri.path = view_at(raw.p, query), .client = raw_client(g)};
     if (query < raw.n)
         g->original.uri.query = view_skip(raw, query + 1);
     if (g->dialect == DIALECT_OWN)
         g->original.method = r->method;
-}
-
-bool gate_record_refused(struct exchange *x, const char *reason, const char *text)
-{
-    struct gate g = {.x = x, .dialect = DIALECT_OWN, .outcome = OUTCOME_MALFORMED, .reason = reason, .reason_text = view_of(text)};
-    g.now_ms = epoch_now_ms();
-    note_raw(&g);
-    return rnd_uuid7(g.now_ms, g.id) == GW_OK && write_record(&g);
 }
 
 bool gate_is_our_cookie(const struct gateway *gw, struct view name)
@@ -328,6 +333,15 @@ static enum gw_err make_traceparent(struct gate *g)
     return GW_OK;
 }
 
+/* Time, identifiers, action: what every record has. */
+static bool name_it(struct gate *g)
+{
+    const struct request *r = &g->x->request;
+    g->now_ms = epoch_now_ms();
+    g->action = request_is_websocket(r) || header_find(r, VIEW("sec-websocket-key")).n > 0 ? ACTION_CONNECT : ACTION_OPEN;
+    return rnd_uuid7(g->now_ms, g->id) == GW_OK && make_traceparent(g) == GW_OK;
+}
+
 static void start(struct gate *g)
 {
     struct gateway *gw = g->x->core->gateway;
@@ -364,13 +378,18 @@ struct gate *gate_begin(struct exchange *x, enum dialect dialect, void (*done)(s
     g->dialect = dialect;
     g->done = done;
     g->owner = owner;
-    g->now_ms = epoch_now_ms();
-    g->action = request_is_websocket(&x->request) || header_find(&x->request, VIEW("sec-websocket-key")).n > 0 ? ACTION_CONNECT : ACTION_OPEN;
-    if (rnd_uuid7(g->now_ms, g->id) != GW_OK || make_traceparent(g) != GW_OK)
+    if (!name_it(g))
         finish(g, OUTCOME_DEFECT, "error");
     else
         start(g);
     return g;
+}
+
+bool gate_record_refused(struct exchange *x, enum dialect dialect, const char *reason, const char *text)
+{
+    struct gate g = {.x = x, .dialect = dialect, .outcome = OUTCOME_MALFORMED, .reason = reason, .reason_text = view_of(text)};
+    note_raw(&g);
+    return name_it(&g) && write_record(&g);
 }
 
 void gate_end(struct gate *g)

@@ -59,4 +59,4 @@ void gate_end(struct gate *g);
 /* Cookies that are never a workspace's business. */
 bool gate_is_our_cookie(const struct gateway *gw, struct view name);
 /* The line for a request that never got as far as a handler. False = not written. */
-bool gate_record_refused(struct exchange *x, const char *reason, const char *text);
+bool gate_record_refused(struct exchange *x, enum dialect dialect, const char *reason, const char *text);

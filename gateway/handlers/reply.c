@@ -1,5 +1,6 @@
 #include "handlers/reply.h"
 
+#include "handlers/rd.h"
 #include "http/cookie.h"
 
 /* ---- pieces ---- */
@@ -213,9 +214,10 @@ static void redirect_to_login(struct gate *g)
 {
     struct buf out = BUF(4 * URI_MAX);
     const struct config *c = g->x->core->gateway->config;
+    struct view target = g->x->request.target; /* too long a one would be dropped there, but not before it overran a proxy's buffers */
     buf_put(&out, view_of(c->server.public_url));
     buf_puts(&out, "/_repogate/login?rd=");
-    buf_put_percent(&out, g->x->request.target);
+    buf_put_percent(&out, target.n > RD_MAX_BYTES ? VIEW("/") : target);
     reply_redirect(g->x, 302, keep(g->x, &out));
     buf_deinit(&out);
 }
@@ -300,13 +302,21 @@ void reply_outcome(struct gate *g)
 
 /* ---- requests that were refused unread ---- */
 
+static enum dialect dialect_of(struct view target)
+{
+    if (view_starts(target, VIEW("/_repogate/auth/")))
+        return DIALECT_NGINX;
+    return view_starts(target, VIEW("/outpost.goauthentik.io/auth/")) ? DIALECT_OUTPOST_NGINX : DIALECT_OWN;
+}
+
 void reply_fault(struct exchange *x, enum request_fault fault)
 {
     const char *text = request_fault_text(fault);
-    bool is_auth = view_starts(x->request.target, VIEW("/_repogate/auth/")) || view_starts(x->request.target, VIEW("/outpost.goauthentik.io/auth/"));
-    gate_record_refused(x, "malformed_request", text);
-    if (is_auth) {
+    enum dialect dialect = dialect_of(x->request.target);
+    gate_record_refused(x, dialect, "malformed_request", text);
+    if (is_auth_endpoint(dialect)) {
         x->response.status = auth_status(OUTCOME_MALFORMED);
+        response_put(&x->response, "Cache-Control", VIEW("no-store"));
         response_put(&x->response, "X-Repogate-Reason", VIEW("malformed_request"));
         exchange_reply(x);
         return;
