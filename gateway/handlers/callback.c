@@ -1,5 +1,6 @@
 /* The browser comes back from Authentik. The attempt's cookie ties the answer to the browser that asked, its state is compared, marked
  * used, and only then is the code redeemed (RFC 6749 10.12, OpenID Connect Core 3.1.2.7). */
+#include "handlers/again.h"
 #include "handlers/handlers.h"
 #include "handlers/recorder.h"
 #include "handlers/reply.h"
@@ -12,7 +13,7 @@
 #include "util/meter.h"
 #include "util/secret.h"
 
-enum { RESTART_LIFE_S = 60, NAME_MAX_BYTES = 256 };
+enum { NAME_MAX_BYTES = 256 };
 
 struct callback {
     struct exchange *x;
@@ -29,18 +30,6 @@ static void end(struct exchange *x)
     secret_wipe(&c->pending, sizeof(c->pending));
 }
 
-static void put_restart_cookie(struct exchange *x, int64_t max_age_s)
-{
-    struct view parts[] = {view_of(x->core->gateway->login_cookie_prefix), VIEW("again")};
-    reply_set_cookie(x, arena_join(&x->arena, parts, 2), VIEW("1"), max_age_s);
-}
-
-static bool was_restarted(struct exchange *x)
-{
-    struct view value, parts[] = {view_of(x->core->gateway->login_cookie_prefix), VIEW("again")};
-    return cookie_get(&x->request, arena_join(&x->arena, parts, 2), &value) != COOKIE_ABSENT;
-}
-
 static void fail(struct callback *c, int status, const char *reason, const char *title, const char *text, struct view detail)
 {
     struct exchange *x = c->x;
@@ -49,7 +38,7 @@ static void fail(struct callback *c, int status, const char *reason, const char 
     recorder_event(x, &(struct recorder_event){.type = "login", .outcome = "failed", .reason = reason, .reason_text = detail});
     if (c->cookie_name.n > 0)
         reply_set_cookie(x, c->cookie_name, VIEW_NONE, 0);
-    put_restart_cookie(x, 0);
+    again_clear(x);
     reply_problem(x, &(struct reply_problem){.status = status, .reason = reason, .title = title, .text = text, .retry_href = "/"});
 }
 
@@ -57,7 +46,7 @@ static void fail(struct callback *c, int status, const char *reason, const char 
 static void restart(struct callback *c, const char *why)
 {
     struct exchange *x = c->x;
-    if (was_restarted(x)) {
+    if (again_is_marked(x)) {
         fail(c, 400, "bad_state", "This login could not be finished",
              "It was begun in another browser, took too long, or was used before. Close other tabs and begin again; cookies must be allowed.", view_of(why));
         return;
@@ -65,8 +54,8 @@ static void restart(struct callback *c, const char *why)
     recorder_event(x, &(struct recorder_event){.type = "login", .outcome = "failed", .reason = "restarted", .reason_text = view_of(why)});
     if (c->cookie_name.n > 0)
         reply_set_cookie(x, c->cookie_name, VIEW_NONE, 0);
-    put_restart_cookie(x, RESTART_LIFE_S);
-    reply_redirect(x, 302, VIEW("/_repogate/login?rd=/"));
+    again_mark(x);
+    reply_redirect(x, 302, VIEW(AGAIN_LOGIN_TARGET));
 }
 
 /* ---- the session ---- */
@@ -109,7 +98,7 @@ static void on_created(void *arg, enum gw_err err, struct view cookie)
     struct view parts[] = {view_of(gw->config->server.public_url), view_of(c->pending.rd)};
     reply_set_cookie(x, view_of(gw->cookie_name), cookie, -1);
     reply_set_cookie(x, c->cookie_name, VIEW_NONE, 0);
-    put_restart_cookie(x, 0);
+    again_clear(x);
     reply_redirect(x, 302, arena_join(&x->arena, parts, 2));
 }
 

@@ -1,5 +1,6 @@
 /* The beginning of a login: one sealed cookie per attempt, so that parallel tabs work, and 302 to Authentik. Nothing is kept on the
  * server until the browser comes back. */
+#include "handlers/again.h"
 #include "handlers/handlers.h"
 #include "handlers/rd.h"
 #include "handlers/reply.h"
@@ -10,8 +11,9 @@
 
 enum { COOKIES_LOOKED_AT_MAX = 32 };
 
-static size_t list_cookies(const struct request *r, struct pending_cookie *out)
+static size_t list_cookies(const struct exchange *x, struct pending_cookie *out)
 {
+    const struct request *r = &x->request;
     size_t n = 0;
     for (size_t i = 0; i < r->n_headers; i++) {
         struct view name, value;
@@ -19,7 +21,8 @@ static size_t list_cookies(const struct request *r, struct pending_cookie *out)
         if (!view_eq_ci(r->headers[i].name, VIEW("cookie")))
             continue;
         while (n < COOKIES_LOOKED_AT_MAX && cookie_next(r->headers[i].value, &pos, &name, &value))
-            out[n++] = (struct pending_cookie){name, value};
+            if (!again_is_cookie(x, name))
+                out[n++] = (struct pending_cookie){name, value};
     }
     return n;
 }
@@ -29,7 +32,7 @@ static void drop_old_attempts(struct exchange *x, size_t new_bytes)
     struct gateway *gw = x->core->gateway;
     struct pending_cookie cookies[COOKIES_LOOKED_AT_MAX];
     size_t drops[PENDING_DROPS_MAX];
-    size_t n = list_cookies(&x->request, cookies);
+    size_t n = list_cookies(x, cookies);
     size_t n_drops = pending_find_drops(gw->ring, view_of(gw->login_cookie_prefix), cookies, n, new_bytes, epoch_now_s(), drops);
     for (size_t i = 0; i < n_drops; i++)
         reply_set_cookie(x, cookies[drops[i]].name, VIEW_NONE, 0);
@@ -88,9 +91,22 @@ static void on_provider(void *arg, enum gw_err err)
                      });
 }
 
+static void reply_no_cookies(struct exchange *x)
+{
+    reply_problem(x, &(struct reply_problem){
+                         .status = 400,
+                         .reason = "bad_state",
+                         .title = "This login could not be finished",
+                         .text = "Your browser does not keep this site's cookies, and a login needs them. Allow them, then begin again.",
+                         .retry_href = "/",
+                     });
+}
+
 void handle_login(struct exchange *x)
 {
-    if (provider_is_ready(x->core->provider))
+    if (again_is_lost(x))
+        reply_no_cookies(x);
+    else if (provider_is_ready(x->core->provider))
         send_to_provider(x);
     else
         provider_when_ready(x->core->provider, on_provider, x);
