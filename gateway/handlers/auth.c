@@ -51,6 +51,10 @@ static bool knows_secret(const struct exchange *x)
 
 static void ask(struct exchange *x, enum dialect dialect)
 {
+    if (!x->core->gateway->config->server.has_nginx) {
+        handle_nothing(x);
+        return;
+    }
     if (x->request.has_body)
         meter_inc(METER_AUTH_BODY_ANNOUNCED);
     if (!knows_secret(x))

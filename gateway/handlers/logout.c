@@ -12,8 +12,25 @@ struct logout {
     bool everywhere;
 };
 
+/* The session may well live on: nobody is told that it has ended. */
+static void reply_store_silent(struct exchange *x)
+{
+    response_put(&x->response, "Retry-After", VIEW("5"));
+    reply_problem(x, &(struct reply_problem){
+                         .status = 503,
+                         .reason = "store_unavailable",
+                         .title = "Logging out is not possible at the moment",
+                         .text = "Sessions cannot be read at the moment, so yours was not ended. Try again in a moment.",
+                         .retry_href = "/_repogate/logout",
+                     });
+}
+
 static void ask(struct identify *i, enum identified found)
 {
+    if (found == IDENTIFIED_UNAVAILABLE) {
+        reply_store_silent(i->x);
+        return;
+    }
     struct buf out = BUF(PAGE_MAX_BYTES);
     struct page_frame frame = reply_frame(i->x, i->who);
     if (found == IDENTIFIED_KNOWN)
@@ -71,6 +88,10 @@ static void act(struct identify *i, enum identified found)
 {
     struct exchange *x = i->x;
     struct view cookie, everywhere;
+    if (found == IDENTIFIED_UNAVAILABLE) {
+        reply_store_silent(x);
+        return;
+    }
     if (found != IDENTIFIED_KNOWN || i->session == NULL || cookie_get(&x->request, view_of(x->core->gateway->cookie_name), &cookie) != COOKIE_ONE) {
         reply_signed_out(x);
         return;

@@ -45,12 +45,24 @@ void handle_portal(struct exchange *x)
         reply_defect(x);
 }
 
+/* The one that the form names; the first, if it names none of ours. */
+static const struct forge *chosen_forge(struct exchange *x)
+{
+    const struct config *c = x->core->gateway->config;
+    struct view name;
+    if (form_get(x->request.uri.query, VIEW("forge"), &x->arena, &name) == FORM_ONE)
+        for (size_t i = 0; i < c->forges.n; i++)
+            if (view_eq(name, view_of(c->forges.items[i].name)))
+                return &c->forges.items[i];
+    return &c->forges.items[0];
+}
+
 /* owner/name, forge:owner/name, or a link as the forge shows it. */
 static void answer_open(struct identify *i, enum identified found)
 {
     struct exchange *x = i->x;
     const struct config *c = x->core->gateway->config;
-    struct view text = VIEW_NONE, forge = VIEW_NONE;
+    struct view text = VIEW_NONE;
     struct repo repo;
     if (!is_known(i, found))
         return;
@@ -63,11 +75,10 @@ static void answer_open(struct identify *i, enum identified found)
         show(i, 400, text, true);
         return;
     }
-    if (repo.forge != NULL)
-        forge = view_of(repo.forge->name);
-    else if (form_get(x->request.uri.query, VIEW("forge"), &x->arena, &forge) != FORM_ONE || !repo_forge_name_is_valid(forge))
-        forge = view_of(c->forges.items[0].name);
-    struct view parts[] = {VIEW("/"), forge, VIEW("/"), view_of(repo.owner), VIEW("/"), view_of(repo.name), VIEW("/")};
+    const struct forge *forge = repo.forge != NULL ? repo.forge : chosen_forge(x);
+    /* Where projects nest, only the marker tells where the repository ends (PLATFORM 4.1). */
+    struct view end = forge->kind == FORGE_GITLAB ? VIEW("/-/ws/") : VIEW("/");
+    struct view parts[] = {VIEW("/"), view_of(forge->name), VIEW("/"), view_of(repo.owner), VIEW("/"), view_of(repo.name), end};
     reply_redirect(x, 303, arena_join(&x->arena, parts, sizeof(parts) / sizeof(parts[0])));
 }
 
