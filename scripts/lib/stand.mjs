@@ -135,8 +135,9 @@ class Stand {
 
   /* Ends the gateway, unless it has ended already, and starts it again at the same addresses. Returns how the old one ended. */
   async restart({ signal = 'SIGTERM', change = () => {} } = {}) {
+    const wasRunning = await Promise.race([this.gateway.child.exited.then(() => false), new Promise((resolve) => setImmediate(resolve, true))]);
     const how = await this.gateway.child.stop(signal, 15000);
-    if (signal === 'SIGTERM' && how.code !== 0) throw new Error(`the gateway ended with ${how.code ?? how.signal}:\n${this.gateway.output()}`);
+    if (wasRunning && signal === 'SIGTERM' && how.code !== 0) throw new Error(`the gateway ended with ${how.code ?? how.signal}:\n${this.gateway.output()}`);
     this.pastOutput = (this.pastOutput ?? '') + this.gateway.output();
     const fixed = (text, key, url) => text.replace(new RegExp(`^( {2}${key}: ).*$`, 'm'), `$1"${url.slice('http://'.length)}"`);
     const text = await readFile(this.configFile, 'utf8');

@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { ask, converse, describeStand, gatewayPort, lineOf, questionBytes, requestBytes, sessionCookie, startStand, statusesOf, variant } from './lib/stand.mjs';
+import { ask, closeStand, converse, describeStand, gatewayPort, lineOf, questionBytes, requestBytes, sessionCookie, startStand, statusesOf, variant } from './lib/stand.mjs';
 
 const SITE = '/github/acme/site/';
 const FORBIDDEN = '/github/acme/payments/';
@@ -342,7 +342,7 @@ describe('auth endpoint with a proxy secret', () => {
   });
 
   after(async () => {
-    await stand?.close();
+    await closeStand(stand);
     await rm(dir, { recursive: true, force: true });
   });
 

@@ -5,7 +5,7 @@ import { createHmac, createPublicKey } from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { TOKEN_FAULTS, encodeJwt } from '../../authentik/dev/keys.mjs';
 import { startProvider } from '../../authentik/dev/provider.mjs';
-import { ask, describeStand, lineOf, request, sessionCookie, startStand, variant, waitFor } from './lib/stand.mjs';
+import { ask, closeStand, describeStand, lineOf, request, sessionCookie, startStand, variant, waitFor } from './lib/stand.mjs';
 
 const SITE = '/github/acme/site/';
 const VAULT = '/github/acme/vault/';
@@ -235,7 +235,7 @@ describe('the provider is down', () => {
     cookie = await sessionCookie(stand, 'dora');
   });
 
-  after(() => stand?.close());
+  after(() => closeStand(stand));
 
   test('later: known tokens, new tokens of known keys and sessions go on', async () => {
     const known = stand.provider.mint();

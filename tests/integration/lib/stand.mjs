@@ -4,10 +4,12 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { TOPOLOGIES } from '../../../scripts/lib/nginx.mjs';
 import { startStand } from '../../../scripts/lib/stand.mjs';
+import { proveStand } from './audit.mjs';
 
 export { startStand, POLICIES } from '../../../scripts/lib/stand.mjs';
 export { Browser, formsOf, request } from '../../../scripts/lib/browser.mjs';
 export { waitFor } from '../../../scripts/lib/processes.mjs';
+export { proveLog } from './audit.mjs';
 export { sendRaw, statusesOf } from './raw.mjs';
 export { ask, converse, gatewayPort, lineOf, parseAnswers, questionBytes, requestBytes } from './wire.mjs';
 
@@ -17,12 +19,25 @@ export function variant() {
   return existsSync(fileURLToPath(new URL('../../../build/asan/repogate', import.meta.url))) ? 'asan' : 'release';
 }
 
+/* Ends a stand; what it leaves must be in order: the gateway's end, no sanitizer's complaint, an audit log that can be proven. */
+export async function closeStand(stand) {
+  let complaint;
+  try {
+    await stand?.gateway?.child?.stop('SIGTERM', 15000);
+    proveStand(stand);
+  } catch (error) {
+    complaint = error;
+  }
+  await stand?.close();
+  if (complaint) throw complaint;
+}
+
 /* describe() with a stand around it: `body` gets a function that returns the stand once the tests run. */
 export function describeStand(name, options, body) {
   describe(name, () => {
     let stand;
     before(async () => { stand = await startStand({ variant: variant(), ...options }); });
-    after(() => stand?.close());
+    after(() => closeStand(stand));
     body(() => stand);
   });
 }
