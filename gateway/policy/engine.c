@@ -173,7 +173,11 @@ static void conclude(struct decision *d, enum verdict verdict, const char *reaso
 {
     d->verdict = verdict;
     d->is_error = strcmp(reason, "error") == 0;
-    snprintf(d->reason, sizeof(d->reason), "%s", reason);
+    size_t n = strlen(reason);
+    if (n > DECISION_REASON_MAX)
+        n = DECISION_REASON_MAX;
+    memcpy(d->reason, reason, n);
+    d->reason[n] = '\0';
 }
 
 /* POLICY 2. A deny that matched decides; without one, a value that a rule asked for is worth waiting for; a deny that erred denies. */

@@ -6,7 +6,7 @@
 
 #include "util/view.h"
 
-enum { ARENA_BLOCK_BYTES = 4096 };
+enum { ARENA_BLOCK_BYTES = 16 * 1024 };
 
 struct arena_block;
 
