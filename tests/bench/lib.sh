@@ -74,6 +74,15 @@ pick_port() {
     fail "no free port after $tries tries"
 }
 
+# Says so if the machine has other things to do.
+warn_if_busy() {
+    local load
+    load=$(cut -d " " -f 1 /proc/loadavg)
+    if [ "$(calc %d "$load > 0.5")" = 1 ]; then
+        say "bench: other work is running (load average $load): rates and latencies will look worse than they are"
+    fi
+}
+
 # ---- processes ----
 
 # start_server LOG COMMAND …: on the server's core; dies with us. Sets pid.
@@ -146,7 +155,7 @@ start_nginx() {
 # write_config DIR: configuration, key and secret of a gateway whose state lives in DIR. Sets gateway_port and admin_port.
 write_config() {
     local dir=$1
-    mkdir -p "$dir"
+    mkdir -p "$dir/policy"
     pick_port && gateway_port=$port
     pick_port && admin_port=$port
     echo "not used: the provider's port is closed" >"$dir/secret"
@@ -206,15 +215,17 @@ check_audit() {
 
 # ---- load ----
 
-# wrk_for PORT SECONDS REQUESTS PID: sets rate (answers a second), p99_us, busy (per cent of the server's core).
+# wrk_for PORT SECONDS REQUESTS PID: sets rate (answers a second), busy (per cent of the server's core), cost_us (of the server's time an answer).
 wrk_for() {
-    local out word requests us bad p50 before
+    local out word requests us bad p50 p99 before spent
     before=$(ticks "$4")
     out=$(on_load_core wrk -t 1 -c "$CONNECTIONS" -d "$2s" -s "$root/tests/bench/auth.lua" "http://127.0.0.1:$1/" -- "$3")
-    busy=$(calc %.0f "100 * ($(ticks "$4") - $before) / $(getconf CLK_TCK) / $2")
-    read -r word requests us bad p50 p99_us < <(grep '^wrk ' <<<"$out") || fail "$word wrk said: $out"
-    [ "$bad" = 0 ] || fail "$bad of $requests answers were bad (median $p50 us): $out"
+    spent=$(calc %.2f "($(ticks "$4") - $before) / $(getconf CLK_TCK)")
+    read -r word requests us bad p50 p99 < <(grep '^wrk ' <<<"$out") || fail "$word wrk said: $out"
+    [ "$bad" = 0 ] || fail "$bad of $requests answers were bad (median $p50, 99 % $p99 us): $out"
     rate=$(calc %.0f "$requests * 1e6 / $us")
+    busy=$(calc %.0f "100 * $spent / $2")
+    cost_us=$(calc %.1f "$spent * 1e6 / $requests")
     answers=$((answers + requests)) unfinished=$((unfinished + CONNECTIONS))
 }
 
