@@ -3,8 +3,10 @@
  *   a body are answered in the second call, and requests whose announced body nobody wants in the first.
  * - A response can be queued in the first call, or when the whole body has been taken, but not in between.
  * - A suspended connection has no time-out and does not notice that its client left; it must be resumed before the daemon is stopped.
- * - The raw target comes from the URI log callback only, and for some requests (too many arguments) no other callback follows:
- *   what it allocates belongs to the connection.
+ * - The raw target comes from the URI log callback only, and for some requests no other callback follows: what it allocates belongs
+ *   to the connection.
+ * - After that callback the library parses the query, in the same text, into records of its own. If they don't fit, the connection is left
+ *   for dead, unanswered, and stays even if its client closes it. So the callback leaves one argument only.
  * - An upgraded socket can be duplicated and given back at once, which frees the connection's slot and memory. */
 #include "server/listener.h"
 
@@ -491,6 +493,14 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, 
     *con_cls = NULL;
 }
 
+/* Of the library's copy; we have our own. */
+static void hide_arguments(char *uri)
+{
+    char *query = strchr(uri, '?');
+    for (char *p = query == NULL ? NULL : strchr(query, '&'); p != NULL; p = strchr(p, '&'))
+        *p = '.';
+}
+
 static void *on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -500,6 +510,7 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
         return NULL;
     arena_reset(&c->x.arena);
     c->target = arena_copy(&c->x.arena, view_of(uri));
+    hide_arguments((char *)(uintptr_t)uri);
     return c->target.p == NULL ? NULL : c;
 }
 

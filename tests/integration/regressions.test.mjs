@@ -4,9 +4,20 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { converse, describeStand, gatewayPort, requestBytes, sendRaw, sessionCookie, startStand, statusesOf, variant } from './lib/stand.mjs';
+import { converse, describeStand, gatewayPort, request, requestBytes, sendRaw, sessionCookie, startStand, statusesOf, variant, waitFor } from './lib/stand.mjs';
 
 const UPGRADE = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+
+function leaveAfter(port, bytes, ms) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1', () => {
+      socket.write(bytes);
+      setTimeout(() => socket.destroy(), ms);
+    });
+    socket.on('error', () => {});
+    socket.once('close', resolve);
+  });
+}
 
 describeStand('regressions', { topology: 'gateway' }, (the) => {
   let cookie;
@@ -75,6 +86,18 @@ describeStand('regressions', { topology: 'gateway' }, (the) => {
     assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200, 200, 404]);
     assert.match(answers[1].body, /echo\?1/);
     assert.match(answers[3].body, /echo\?2/);
+  });
+
+  test('a query of very many arguments is answered, and leaves no connection behind when its client leaves', async () => {
+    const target = `/health?${'a&'.repeat(3000)}`;
+    const { answers } = await send({ target });
+    assert.equal(answers[0].status, 200);
+    const bytes = requestBytes({ target, headers: { Host: hostOf() } });
+    await Promise.all(Array.from({ length: 50 }, (_, i) => leaveAfter(gatewayPort(the()), bytes, i % 5)));
+    await waitFor('their connections to be closed', async () => {
+      const { text } = await request(`${the().adminUrl}/metrics`);
+      return Number(/^repogate_connections_open (\d+)/m.exec(text)[1]) < 10;
+    }, { timeoutMs: 5000 });
   });
 });
 
