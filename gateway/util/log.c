@@ -54,7 +54,9 @@ void log_write(enum log_level level, const char *message, const struct log_field
         else
             buf_put_json(&line, fields->value);
     }
+    /* A field that did not fit is left out or cut; the line ends all the same. */
     line.failed = false;
+    line.cap++;
     buf_put_byte(&line, '\n');
     /* An operators' message that cannot be written has nowhere else to go. */
     ssize_t ignored = line.n == 0 ? 0 : write(STDERR_FILENO, line.p, line.n);
