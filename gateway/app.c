@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum { JOB_THREADS = 4, JOB_QUEUE_MAX = 4096, WORKERS_MAX = 64, DRAIN_MS = 10000, DRAIN_STEP_MS = 20 };
@@ -257,6 +258,17 @@ static void block_signals(sigset_t *signals)
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write(), not our end */
 }
 
+/* Systems start programs with 1024 descriptors, for the sake of select(), and let those that don't use it ask for more. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_printf(LOG_WARN, "the limit of open files could not be raised");
+}
+
 int app_serve(const char *config_path)
 {
     sigset_t signals;
@@ -267,6 +279,7 @@ int app_serve(const char *config_path)
     if (err != GW_OK)
         return err == GW_E_INVALID ? EXIT_CONFIG : EXIT_UNABLE;
     block_signals(&signals);
+    raise_descriptors();
     int code = make_shared(a);
     if (code == 0)
         code = make_workers(a);
