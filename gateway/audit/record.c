@@ -5,6 +5,7 @@
 #include "audit/journal.h"
 #include "util/digest.h"
 #include "util/epoch.h"
+#include "util/swar.h"
 
 enum {
     BYTES_MAX = JOURNAL_LINE_MAX - JOURNAL_TAIL_MAX - 2, /* brace and line break */
@@ -93,12 +94,19 @@ static void put_text(struct writer *w, const char *name, struct view v, size_t c
 }
 
 /* JSON made by us, whole or not at all. A control byte in it could only be white space between values, but would be a second line. */
+static bool has_no_control(struct view v)
+{
+    size_t i = 0;
+    while (v.n - i >= SWAR_BYTES && swar_below(swar_load(v.p + i), 0x20) == 0)
+        i += SWAR_BYTES;
+    while (i < v.n && (uint8_t)v.p[i] >= 0x20)
+        i++;
+    return i == v.n;
+}
+
 static void put_json_value(struct writer *w, const char *name, struct view json, size_t cap)
 {
-    bool is_clean = true;
-    for (size_t i = 0; i < json.n; i++)
-        is_clean = is_clean && (uint8_t)json.p[i] >= 0x20;
-    if (json.n > 0 && is_clean && (!w->is_tight || json.n <= cap)) {
+    if (json.n > 0 && has_no_control(json) && (!w->is_tight || json.n <= cap)) {
         buf_put(w->out, json);
         return;
     }

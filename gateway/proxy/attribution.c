@@ -4,6 +4,7 @@
 #include "http/header.h"
 #include "util/buf.h"
 #include "util/cleanup.h"
+#include "util/swar.h"
 
 /* ---- values: each function leaves *ret as it is, empty, when there is none ---- */
 
@@ -14,9 +15,27 @@ static bool is_plain(struct view v, size_t i)
     return c > 0x20 ? c != '%' && c != '|' && c != 0x7f : c == ' ' && !is_outer;
 }
 
+/* Most values are, and need no second look. */
+static bool all_are_plain(struct view v)
+{
+    if (v.n > 0 && (v.p[0] == ' ' || v.p[v.n - 1] == ' '))
+        return false;
+    size_t i = 0;
+    for (; v.n - i >= SWAR_BYTES; i += SWAR_BYTES) {
+        uint64_t w = swar_load(v.p + i);
+        if ((swar_below(w, 0x20) | swar_equal(w, '%') | swar_equal(w, '|') | swar_equal(w, 0x7f)) != 0)
+            return false;
+    }
+    while (i < v.n && is_plain(v, i))
+        i++;
+    return i == v.n;
+}
+
 static size_t encoded_len(struct view v)
 {
     size_t n = v.n;
+    if (all_are_plain(v))
+        return n;
     for (size_t i = 0; i < v.n; i++)
         n += is_plain(v, i) ? 0 : 2;
     return n;
@@ -25,6 +44,11 @@ static size_t encoded_len(struct view v)
 static char *put_encoded(char *out, struct view v)
 {
     static const char hex[] = "0123456789ABCDEF";
+    if (all_are_plain(v)) {
+        if (v.n > 0)
+            memcpy(out, v.p, v.n);
+        return out + v.n;
+    }
     for (size_t i = 0; i < v.n; i++) {
         unsigned char c = (unsigned char)v.p[i];
         if (is_plain(v, i)) {

@@ -1,5 +1,7 @@
 #include "util/buf.h"
 
+#include "util/swar.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -46,7 +48,7 @@ char *buf_reserve(struct buf *b, size_t n)
     return b->p + b->n;
 }
 
-void buf_put(struct buf *b, struct view v)
+void buf_put_slowly(struct buf *b, struct view v)
 {
     char *p = buf_reserve(b, v.n);
     if (p == NULL)
@@ -151,12 +153,21 @@ static void put_json_escape(struct buf *b, uint8_t c)
     }
 }
 
+static bool is_plain_json(uint64_t w)
+{
+    return (swar_below(w, 0x20) | swar_equal(w, '"') | swar_equal(w, '\\') | swar_equal(w, 0x7f) | swar_high(w)) == 0;
+}
+
 void buf_put_json(struct buf *b, struct view v)
 {
     const uint8_t *p = (const uint8_t *)v.p;
     size_t from = 0, i = 0;
     buf_put_byte(b, '"');
     while (i < v.n) {
+        if (v.n - i >= SWAR_BYTES && is_plain_json(swar_load(v.p + i))) {
+            i += SWAR_BYTES;
+            continue;
+        }
         if (p[i] >= 0x20 && p[i] < 0x7f && p[i] != '"' && p[i] != '\\') {
             i++;
             continue;

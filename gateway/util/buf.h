@@ -24,7 +24,6 @@ void buf_deinit(struct buf *b);
 void buf_clear(struct buf *b);
 /* Room for n more bytes, or NULL (and failed). The caller then adds what it wrote to b->n. */
 char *buf_reserve(struct buf *b, size_t n);
-void buf_put(struct buf *b, struct view v);
 void buf_put_byte(struct buf *b, char c);
 void buf_put_u64(struct buf *b, uint64_t n);
 void buf_put_i64(struct buf *b, int64_t n);
@@ -40,6 +39,22 @@ void buf_put_html(struct buf *b, struct view v);
 void buf_consume(struct buf *b, size_t n);
 
 #define buf_puts(b, literal) buf_put((b), VIEW(literal))
+
+/* The part of buf_put() that makes room, or notes that there is none. */
+void buf_put_slowly(struct buf *b, struct view v);
+
+static inline void buf_put(struct buf *b, struct view v)
+{
+    /* size > n always leaves room for the NUL */
+    if (b->failed || v.n >= b->size - b->n || v.n > b->cap - b->n) {
+        buf_put_slowly(b, v);
+        return;
+    }
+    if (v.n > 0)
+        memcpy(b->p + b->n, v.p, v.n);
+    b->n += v.n;
+    b->p[b->n] = '\0';
+}
 
 static inline bool buf_ok(const struct buf *b)
 {

@@ -56,11 +56,27 @@ struct ipaddr ipaddr_from_sockaddr(const struct sockaddr *sa)
     return a;
 }
 
+/* The library's way goes through printf, and each decision's record holds an address. */
+static void format_v4(const uint8_t bytes[4], char *out)
+{
+    for (size_t i = 0; i < 4; i++) {
+        uint8_t n = bytes[i];
+        if (i > 0)
+            *out++ = '.';
+        if (n >= 100)
+            *out++ = (char)('0' + n / 100);
+        if (n >= 10)
+            *out++ = (char)('0' + n / 10 % 10);
+        *out++ = (char)('0' + n % 10);
+    }
+    *out = '\0';
+}
+
 void ipaddr_format(const struct ipaddr *a, char out[IPADDR_TEXT_MAX + 1])
 {
     out[0] = '\0';
     if (a->family == 4)
-        inet_ntop(AF_INET, a->bytes, out, IPADDR_TEXT_MAX + 1);
+        format_v4(a->bytes, out);
     else if (a->family == 6)
         inet_ntop(AF_INET6, a->bytes, out, IPADDR_TEXT_MAX + 1);
 }

@@ -4,7 +4,7 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-enum { POOL_BYTES = 1024, UUID_BYTES = 16, UUID_TIME_BYTES = 6 };
+enum { POOL_BYTES = 4096, UUID_BYTES = 16, UUID_TIME_BYTES = 6 };
 
 enum gw_err rnd_bytes(void *out, size_t n)
 {
