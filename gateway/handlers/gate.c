@@ -17,8 +17,7 @@ static struct view outcome_name(enum outcome o)
         return VIEW("denied");
     case OUTCOME_MALFORMED:
         return VIEW("refused");
-    case OUTCOME_UNAVAILABLE:
-        return VIEW("unavailable");
+    case OUTCOME_UNAVAILABLE: /* the reason tells which */
     case OUTCOME_DEFECT:
         break;
     }
