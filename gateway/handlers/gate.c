@@ -87,7 +87,8 @@ static bool write_record(struct gate *g)
     struct buf groups = BUF(JOURNAL_LINE_MAX);
 
     r.decision = decision_name(g->outcome);
-    r.outcome = outcome_name(g->outcome);
+    /* Rules that erred deny as others do, but say nothing about the person. */
+    r.outcome = outcome_name(strcmp(g->reason, "error") == 0 ? OUTCOME_DEFECT : g->outcome);
     r.reason = view_of(g->reason);
     r.reason_text = g->reason_text;
     r.subject = recorder_subject(g->identify.who, &groups);
