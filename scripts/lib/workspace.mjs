@@ -91,7 +91,15 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function writeAll(res, chunk) {
   if (res.destroyed) return false;
-  if (!res.write(chunk)) await Promise.race([once(res, 'drain'), once(res, 'close')]).catch(() => {});
+  if (!res.write(chunk)) {
+    await new Promise((resolve) => {
+      const done = () => {
+        res.off('drain', done).off('close', done);
+        resolve();
+      };
+      res.on('drain', done).on('close', done);
+    });
+  }
   return !res.destroyed;
 }
 

@@ -246,7 +246,7 @@ describeStand('visibility', { config: UNTESTED, policies: { '10-rules.lua': 'all
 
   test('a forge that never answers: unknown in the end', async () => {
     the().forge.mode = 'slow';
-    the().forge.slowMs = 20000;
+    the().forge.slowMs = 6500;
     const name = fresh('public');
     const answer = await ask(the(), { token: the().provider.mint(), url: `/github/acme/${name}/` });
     assert.equal(answer.status, 403);
