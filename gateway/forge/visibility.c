@@ -246,15 +246,33 @@ static void settle(struct visibility *v, struct entry *e, enum visibility_value 
     order_add(v, e);
 }
 
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+/* git's http-protocol has clients check that the body begins as a smart server's does: a packet line with the service's name, or, in
+ * version 2, with the version. */
+static bool is_advertisement(struct view body)
+{
+    const size_t n_length = 4;
+    for (size_t i = 0; i < n_length; i++)
+        if (i >= body.n || !is_hex(body.p[i]))
+            return false;
+    struct view line = view_skip(body, n_length);
+    return view_starts(line, VIEW("# service=git-upload-pack")) || view_starts(line, VIEW("version 2"));
+}
+
 static enum visibility_value value_of(const struct fetch_answer *a)
 {
     if (a->err != GW_OK)
         return VISIBILITY_UNKNOWN;
     switch (a->status) {
     case 200:
-        /* git's http-protocol: a smart server answers with exactly this type; a login page or a dumb server does not. */
-        return view_eq_ci(a->content_type, VIEW("application/x-git-upload-pack-advertisement")) ? VISIBILITY_PUBLIC
-                                                                                                : VISIBILITY_UNKNOWN;
+        /* A smart server answers with exactly this type; a login page or a dumb server does not. */
+        return view_eq_ci(a->content_type, VIEW("application/x-git-upload-pack-advertisement")) && is_advertisement(a->body)
+                   ? VISIBILITY_PUBLIC
+                   : VISIBILITY_UNKNOWN;
     case 401:
     case 403:
     case 404:

@@ -1,7 +1,7 @@
 /* visibility: probes whether a repository is public, and remembers.
  *
  * Shape: an anonymous GET of <forge url>/<owner>/<name>.git/info/refs?service=git-upload-pack: 200 with that service's
- * content type = public; 401, 403, 404 = private; anything else = unknown, which everyone must treat as private.
+ * content type and first packet line = public; 401, 403, 404 = private; anything else = unknown, which everyone must treat as private.
  * Public and private are kept VISIBILITY_TTL_S, unknown VISIBILITY_UNKNOWN_TTL_S; one probe per repository at a time over all loops.
  * Errors: none: failure is VISIBILITY_UNKNOWN. Owns: copies what it needs.
  * Threads: visibility_find from any; visibility_ask on the loop whose fetcher is given; fn comes back on that loop.

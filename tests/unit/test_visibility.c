@@ -106,7 +106,8 @@ static void on_self_answer(void *arg)
 {
     struct fetched *x = arg;
     struct fetch_answer a = {.status = strchr(x->url, '7') != NULL ? 404 : 200,
-                             .content_type = VIEW("application/x-git-upload-pack-advertisement")};
+                             .content_type = VIEW("application/x-git-upload-pack-advertisement"),
+                             .body = VIEW("001e# service=git-upload-pack\n")};
     x->fn(x->arg, &a);
 }
 
@@ -129,10 +130,15 @@ enum gw_err fetch_start(struct fetcher *f, const struct fetch_spec *spec, fetch_
     return f->answers_itself ? loop_post(f->loop, on_self_answer, x) : GW_OK;
 }
 
+static void answer_body(size_t i, enum gw_err err, int status, const char *type, struct view body)
+{
+    struct fetch_answer a = {.err = err, .status = status, .content_type = view_of(type), .body = body, .detail = ""};
+    fetched[i].fn(fetched[i].arg, &a);
+}
+
 static void answer(size_t i, enum gw_err err, int status, const char *type)
 {
-    struct fetch_answer a = {.err = err, .status = status, .content_type = view_of(type), .detail = ""};
-    fetched[i].fn(fetched[i].arg, &a);
+    answer_body(i, err, status, type, VIEW("001e# service=git-upload-pack\n0000"));
 }
 
 static const char git_type[] = "application/x-git-upload-pack-advertisement";
@@ -259,6 +265,30 @@ static const struct reading readings[] = {
     {GW_E_LIMIT, 200, git_type, VISIBILITY_UNKNOWN},
     {GW_E_IO, 200, git_type, VISIBILITY_UNKNOWN},
 };
+
+static const struct {
+    struct view body;
+    enum visibility_value value;
+} bodies[] = {
+    {{"001e# service=git-upload-pack\n0000", 34}, VISIBILITY_PUBLIC},
+    {{"000eversion 2\n", 14}, VISIBILITY_PUBLIC},
+    {{"001f# service=git-receive-pack\n0000", 35}, VISIBILITY_UNKNOWN},
+    {{"00zz# service=git-upload-pack\n", 30}, VISIBILITY_UNKNOWN},
+    {{"<!doctype html>", 15}, VISIBILITY_UNKNOWN},
+    {{"001e", 4}, VISIBILITY_UNKNOWN},
+    {{"", 0}, VISIBILITY_UNKNOWN},
+};
+
+START_TEST(believes_only_an_advertisement)
+{
+    struct heard h = {0};
+    struct repo r = repo_numbered(1);
+    ask_here(&r, &h);
+    answer_body(0, GW_OK, 200, git_type, bodies[_i].body);
+    drain(&here);
+    ck_assert_int_eq(h.value, bodies[_i].value);
+}
+END_TEST
 
 START_TEST(reads_answer_of_the_forge)
 {
@@ -631,6 +661,7 @@ int main(void)
     tcase_add_test(t, keeps_nested_owners_and_encodes_what_no_grammar_should_have_let_through);
     tcase_add_loop_test(t, reads_answer_of_the_forge, 0, sizeof(readings) / sizeof(readings[0]));
     tcase_add_test(t, does_not_know_before_it_has_asked);
+    tcase_add_loop_test(t, believes_only_an_advertisement, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));
     tcase_add_test(t, does_not_mix_repositories_up);
     tcase_add_test(t, asks_once_for_all_who_wait_on_any_loop);
     tcase_add_test(t, answers_from_memory_when_settled_meanwhile);
