@@ -35,7 +35,8 @@ static void print_finding(void *arg, const struct config_finding *f)
     char line[16] = "";
     if (f->line > 0)
         snprintf(line, sizeof(line), ":%d", f->line);
-    fprintf(stderr, "%s%s: %s%s%s%s\n", f->file, line, f->is_warning ? "warning: " : "", f->key, f->key[0] == '\0' ? "" : ": ", f->text);
+    fprintf(stderr, "%s%s: %s%s%s%s\n", f->file, line, f->is_warning ? "warning: " : "", f->key, f->key[0] == '\0' ? "" : ": ",
+            f->text);
 }
 
 /* ---- what all cores share ---- */
@@ -90,7 +91,8 @@ static int make_shared(struct app *a)
     gw->cookie_name = c->server.is_https ? "__Host-repogate" : "repogate";
     gw->login_cookie_prefix = c->server.is_https ? "__Host-repogate-login-" : "repogate-login-";
     if ((err = seal_ring_load(c->session.key_file, &a->ring)) != GW_OK)
-        return unable("the session keys cannot be read; make them with: repogate keygen session --out FILE", c->session.key_file, err);
+        return unable("the session keys cannot be read; make them with: repogate keygen session --out FILE", c->session.key_file,
+                      err);
     gw->ring = a->ring;
     if ((err = seal_mac(a->ring, 0, VIEW("repogate query digest"), VIEW_NONE, gw->query_key)) != GW_OK)
         return unable("the session keys cannot be used", c->session.key_file, err);
@@ -177,7 +179,8 @@ static void report_start(const struct app *a)
     char public[80], admin[80];
     snprintf(public, sizeof(public), "%s:%u", a->config->server.listen_host, a->port);
     snprintf(admin, sizeof(admin), "%s:%u", a->config->server.admin_listen_host, a->admin_port);
-    log_event(LOG_INFO, "listening", LOG_KV("public", view_of(public)), LOG_KV("admin", view_of(admin)), LOG_KV("url", view_of(a->config->server.public_url)));
+    log_event(LOG_INFO, "listening", LOG_KV("public", view_of(public)), LOG_KV("admin", view_of(admin)),
+              LOG_KV("url", view_of(a->config->server.public_url)));
 }
 
 /* ---- running and stopping ---- */

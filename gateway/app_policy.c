@@ -13,7 +13,8 @@
 
 enum { ENGINES_MAX = 64 };
 
-static void record(struct gateway *gw, const char *type, const char *outcome, const char *reason, const char *text, const char *revision)
+static void record(struct gateway *gw, const char *type, const char *outcome, const char *reason, const char *text,
+                   const char *revision)
 {
     struct buf line = BUF(JOURNAL_LINE_MAX);
     char id[RND_UUID_LEN + 1] = "";
@@ -51,7 +52,8 @@ static void log_finding(void *arg, const struct loader_finding *f)
         snprintf(all->first, sizeof(all->first), "%s:%d: %s", f->file, f->line, f->text);
 }
 
-static enum gw_err load(struct gateway *gw, const char *dir, bool require_tests, size_t n, struct findings *all, struct engine **engines)
+static enum gw_err load(struct gateway *gw, const char *dir, bool require_tests, size_t n, struct findings *all,
+                        struct engine **engines)
 {
     const struct config *c = gw->config;
     struct loader_env *env = calloc(c->policy.n_env + 1, sizeof(*env));
@@ -92,7 +94,8 @@ static bool load_kept(struct gateway *gw, size_t n, struct engine **engines)
 {
     char kept[PATH_MAX];
     struct findings all = {0};
-    if (loader_kept_dir(gw->config->policy.state_dir, kept, sizeof(kept)) != GW_OK || load(gw, kept, false, n, &all, engines) != GW_OK)
+    if (loader_kept_dir(gw->config->policy.state_dir, kept, sizeof(kept)) != GW_OK ||
+        load(gw, kept, false, n, &all, engines) != GW_OK)
         return false;
     log_printf(LOG_WARN, "the policy directory is broken: started on the last good set, %s", kept);
     return true;
@@ -107,11 +110,13 @@ void app_policy_load(struct gateway *gw, struct worker *workers, size_t n_worker
     if (err == GW_OK) {
         activate(gw, workers, n_workers, engines);
         if (loader_keep(c->policy.dir, c->policy.state_dir) != GW_OK)
-            log_printf(LOG_WARN, "the policy could not be kept in %s: a restart with broken files would deny everything", c->policy.state_dir);
+            log_printf(LOG_WARN, "the policy could not be kept in %s: a restart with broken files would deny everything",
+                       c->policy.state_dir);
         return;
     }
     meter_inc(METER_POLICY_REJECTED);
-    record(gw, "policy.rejected", "failed", err == GW_E_POLICY ? "findings" : "unreadable", all.n > 0 ? all.first : gw_err_name(err), "");
+    record(gw, "policy.rejected", "failed", err == GW_E_POLICY ? "findings" : "unreadable",
+           all.n > 0 ? all.first : gw_err_name(err), "");
     log_printf(LOG_ERROR, "policy directory %s rejected (%zu findings, %s)%s", c->policy.dir, all.n, gw_err_name(err),
                at_start ? "" : "; what was in force stays in force");
     if (!at_start)

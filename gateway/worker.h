@@ -16,7 +16,8 @@ struct worker {
 };
 
 /* Provider, pools and listeners of one core. fd, admin_fd: listening sockets, owned from now on; admin_fd < 0: none. */
-enum gw_err worker_init(struct worker *w, struct gateway *gw, const struct provider_spec *provider, int fd, int admin_fd) GW_MUST_CHECK;
+enum gw_err worker_init(struct worker *w, struct gateway *gw, const struct provider_spec *provider, int fd, int admin_fd)
+    GW_MUST_CHECK;
 enum gw_err worker_start(struct worker *w) GW_MUST_CHECK;
 /* The engine that the worker uses from its next request on; the one before is freed. Owned by the worker. */
 enum gw_err worker_set_engine(struct worker *w, struct engine *e) GW_MUST_CHECK;

@@ -278,8 +278,10 @@ int cli_check(int argc, char **argv)
     const char *path = NULL;
     bool prints_keys = false, prints_metrics = false;
     struct checker ch = {.out = BUF(CHECK_OUTPUT_MAX)};
-    const struct cli_option options[] = {
-        {"--config", &path, NULL}, {"--json", NULL, &ch.is_json}, {"--print-keys", NULL, &prints_keys}, {"--print-metrics", NULL, &prints_metrics}};
+    const struct cli_option options[] = {{"--config", &path, NULL},
+                                         {"--json", NULL, &ch.is_json},
+                                         {"--print-keys", NULL, &prints_keys},
+                                         {"--print-metrics", NULL, &prints_metrics}};
     const struct cli_spec spec = {.usage = usage, .options = options, .n_options = sizeof(options) / sizeof(options[0])};
     size_t n_args, n_rules = 0;
     int status;

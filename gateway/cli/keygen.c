@@ -14,16 +14,17 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static const char usage[] = "usage: repogate keygen session [--out FILE | --rotate FILE]\n"
-                            "\n"
-                            "Makes a key that seals sessions: 32 random bytes as one line of text.\n"
-                            "\n"
-                            "  --out FILE      into a new file that only its owner may read; an existing one is never touched\n"
-                            "  --rotate FILE   on top of the keys in FILE: it seals from the next start on, the others still open;\n"
-                            "                  take a line out once every session it sealed has ended\n"
-                            "  --help          this text\n"
-                            "\n"
-                            "Without --out and --rotate the key goes to standard output.\n";
+static const char usage[] =
+    "usage: repogate keygen session [--out FILE | --rotate FILE]\n"
+    "\n"
+    "Makes a key that seals sessions: 32 random bytes as one line of text.\n"
+    "\n"
+    "  --out FILE      into a new file that only its owner may read; an existing one is never touched\n"
+    "  --rotate FILE   on top of the keys in FILE: it seals from the next start on, the others still open;\n"
+    "                  take a line out once every session it sealed has ended\n"
+    "  --help          this text\n"
+    "\n"
+    "Without --out and --rotate the key goes to standard output.\n";
 
 /* Kinds that the contract names. */
 static const char *const unbuilt_kinds[] = {"checkpoint", "assertion", "hmac"};

@@ -10,15 +10,16 @@
 
 enum { JSON_BYTES_MAX = 64 * 1024 * 1024 };
 
-static const char usage[] = "usage: repogate policy test [DIR] [--json]\n"
-                            "\n"
-                            "Loads the policy files of DIR (default: policies) as the gateway would, and runs their tests, *_test.lua.\n"
-                            "Prints each mistake and each test that failed with file and line; the last line is `N passed, N failed`.\n"
-                            "\n"
-                            "  --json   as one JSON object\n"
-                            "  --help   this text\n"
-                            "\n"
-                            "Exit codes: 0 all passed, 1 something failed or there is no test, 2 usage, 3 DIR cannot be read.\n";
+static const char usage[] =
+    "usage: repogate policy test [DIR] [--json]\n"
+    "\n"
+    "Loads the policy files of DIR (default: policies) as the gateway would, and runs their tests, *_test.lua.\n"
+    "Prints each mistake and each test that failed with file and line; the last line is `N passed, N failed`.\n"
+    "\n"
+    "  --json   as one JSON object\n"
+    "  --help   this text\n"
+    "\n"
+    "Exit codes: 0 all passed, 1 something failed or there is no test, 2 usage, 3 DIR cannot be read.\n";
 
 /* Tests speak of forges by the names that DESIGN 3 gives them. */
 static const struct forge default_forges[] = {
@@ -96,7 +97,8 @@ static void on_result(void *arg, const struct loader_test_result *t)
 static void print_summary(const struct report *r, size_t n_failed)
 {
     if (r->is_json)
-        printf("{\"passed\":%zu,\"failed\":%zu,\"findings\":[%.*s],\"tests\":[%.*s]}\n", r->n_passed, n_failed, VIEW_FMT(buf_view(&r->findings)), VIEW_FMT(buf_view(&r->tests)));
+        printf("{\"passed\":%zu,\"failed\":%zu,\"findings\":[%.*s],\"tests\":[%.*s]}\n", r->n_passed, n_failed,
+               VIEW_FMT(buf_view(&r->findings)), VIEW_FMT(buf_view(&r->tests)));
     else
         printf("%zu passed, %zu failed\n", r->n_passed, n_failed);
 }
@@ -104,8 +106,12 @@ static void print_summary(const struct report *r, size_t n_failed)
 /* A file that cannot be loaded counts as failed: nothing in it was tested. */
 static int run_tests(const char *dir, bool is_json)
 {
-    GW_CLEANUP(report_deinit) struct report r = {.dir = dir, .is_json = is_json, .findings = BUF(JSON_BYTES_MAX), .tests = BUF(JSON_BYTES_MAX)};
-    struct loader_spec spec = {.dir = dir, .forges = default_forges, .n_forges = sizeof(default_forges) / sizeof(default_forges[0]), .require_tests = true};
+    GW_CLEANUP(report_deinit)
+    struct report r = {.dir = dir, .is_json = is_json, .findings = BUF(JSON_BYTES_MAX), .tests = BUF(JSON_BYTES_MAX)};
+    struct loader_spec spec = {.dir = dir,
+                               .forges = default_forges,
+                               .n_forges = sizeof(default_forges) / sizeof(default_forges[0]),
+                               .require_tests = true};
     size_t n_passed = 0, n_failed = 0;
     enum gw_err err = loader_test(&spec, on_finding, on_result, &r, &n_passed, &n_failed);
 

@@ -10,8 +10,8 @@
 #include "util/arena.h"
 
 struct conftext {
-    const char *name; /* of an entry in a map; else NULL */
-    const char *text; /* NULL = not given, or refused before */
+    const char *name;    /* of an entry in a map; else NULL */
+    const char *text;    /* NULL = not given, or refused before */
     struct confplace at; /* source NULL = not given */
 };
 

@@ -26,7 +26,7 @@ struct config_env { /* policy.env: name to text, sorted by name */
 
 struct config {
     struct {
-        char *listen_host;  /* an IP address; "" = all */
+        char *listen_host;    /* an IP address; "" = all */
         uint16_t listen_port; /* 0 = the kernel picks one, printed at start */
         char *admin_listen_host;
         uint16_t admin_listen_port;
@@ -37,8 +37,8 @@ struct config {
         size_t n_trusted_proxies;
         char *proxy_secret_file; /* "" = none */
         char *proxy_secret;      /* read from proxy_secret_file; NULL = none asked for */
-        bool has_nginx;     /* dialects: only nginx is built so far; another name is refused saying so */
-        unsigned threads;   /* 0 resolved to the number of cores */
+        bool has_nginx;          /* dialects: only nginx is built so far; another name is refused saying so */
+        unsigned threads;        /* 0 resolved to the number of cores */
         char *contact;
     } server;
     struct {
@@ -72,7 +72,7 @@ struct config {
         size_t n;
     } forges;
     struct {
-        char *url; /* workspace.url with its placeholders, which were checked: {forge} {owner} {name} {user} are whole path
+        char *url;  /* workspace.url with its placeholders, which were checked: {forge} {owner} {name} {user} are whole path
                     * segments, {id} a whole DNS label */
         char *host; /* "" = the authority of url */
         enum config_mode mode;
@@ -83,7 +83,7 @@ struct config {
 struct config_finding {
     const char *file; /* or the name of the environment variable */
     int line, column; /* 0 = none (the environment, or the file itself) */
-    const char *key; /* "server.listen", or "" */
+    const char *key;  /* "server.listen", or "" */
     const char *text; /* what is wrong and what was expected */
     bool is_warning;
 };

@@ -155,8 +155,8 @@ const char *confkeys_expected(enum confkey_type type)
 
 static const char *type_name(enum confkey_type type)
 {
-    static const char *const names[] = {"text", "address", "url",  "integer", "bool",       "duration",
-                                        "choice", "list",  "map", "path",    "secret file"};
+    static const char *const names[] = {"text",   "address", "url", "integer", "bool",       "duration",
+                                        "choice", "list",    "map", "path",    "secret file"};
 
     return names[type];
 }

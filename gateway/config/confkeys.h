@@ -24,73 +24,72 @@ enum confkey_type {
 
 /* Columns: identifier, dotted name, type, default (NULL = required; a list's with commas), accepted values of a choice or a
  * list ("" = by type), values not built yet ("*" = any but the default), documentation. */
-#define CONFKEYS_TABLE(X)                                                                                                        \
-    X(SERVER_LISTEN, "server.listen", ADDRESS, "127.0.0.1:8080", "", "",                                                         \
-      "Public listener: auth endpoints, login, portal, router. `host:port`, `:port` or `[::1]:port`; port 0 picks a free one.")  \
-    X(SERVER_ADMIN_LISTEN, "server.admin_listen", ADDRESS, "127.0.0.1:9090", "", "",                                             \
-      "Health and metrics, never on the public port.")                                                                           \
-    X(SERVER_ADMIN_TOKEN_FILE, "server.admin_token_file", SECRET_FILE, "", "", "*", "Bearer token of the admin API.")            \
-    X(SERVER_PUBLIC_URL, "server.public_url", URL, NULL, "", "",                                                                 \
-      "The address in people's browsers: an http or https origin without a path.")                                               \
-    X(SERVER_TRUSTED_PROXIES, "server.trusted_proxies", LIST, "127.0.0.1/32,::1/128", "", "",                                    \
-      "Networks (CIDR) whose forwarded headers are believed.")                                                                   \
-    X(SERVER_PROXY_SECRET_FILE, "server.proxy_secret_file", SECRET_FILE, "", "", "",                                             \
-      "If set, auth endpoints demand the file's text in `X-Repogate-Proxy-Secret`.")                                             \
-    X(SERVER_DIALECTS, "server.dialects", LIST, "nginx", "nginx", "traefik,caddy,haproxy,envoy",                                 \
-      "Which auth endpoints exist; the others answer 404.")                                                                      \
-    X(SERVER_THREADS, "server.threads", INTEGER, "0", "", "", "Event loops; 0 = one per core.")                                  \
-    X(SERVER_CONTACT, "server.contact", TEXT, "", "", "", "Whom to ask, shown on pages that refuse.")                            \
-    X(OIDC_ISSUER, "oidc.issuer", URL, NULL, "", "",                                                                             \
-      "Authentik's issuer, to the byte as it stands in its tokens, trailing slash included.")                                    \
-    X(OIDC_INTERNAL_URL, "oidc.internal_url", URL, "", "", "",                                                                   \
-      "Base URL for back-channel calls, if another; the Host header stays the issuer's.")                                        \
-    X(OIDC_CA_FILE, "oidc.ca_file", PATH, "", "", "",                                                                            \
-      "PEM bundle of the authorities trusted on back channels; empty = the system's.")                                           \
-    X(OIDC_CLIENT_ID, "oidc.client_id", TEXT, "repogate", "", "", "Client id of the application in Authentik.")                  \
-    X(OIDC_CLIENT_SECRET_FILE, "oidc.client_secret_file", SECRET_FILE, NULL, "", "", "File with the client secret.")             \
-    X(OIDC_SCOPES, "oidc.scopes", LIST, "openid,profile,email,entitlements,offline_access,repogate", "", "",                     \
-      "Scopes asked for at login; `openid` must be among them.")                                                                 \
-    X(OIDC_ALGORITHMS, "oidc.algorithms", LIST, "RS256,ES256", "RS256,ES256,ES384,ES512,EdDSA,HS256", "",                        \
-      "Signature algorithms accepted in tokens; HS256 only if listed here.")                                                     \
-    X(OIDC_BEARER, "oidc.bearer", LIST, "", "", "*", "Further issuers of bearer tokens.")                                        \
-    X(OIDC_INTROSPECTION, "oidc.introspection", BOOL, "false", "", "*", "Opaque tokens and HTTP Basic.")                         \
-    X(SESSION_STORE, "session.store", CHOICE, "sqlite", "sqlite", "postgres", "Where sessions are kept.")                        \
-    X(SESSION_PATH, "session.path", PATH, "/var/lib/repogate/sessions.db", "", "", "The SQLite file.")                           \
-    X(SESSION_DSN_FILE, "session.dsn_file", SECRET_FILE, "", "", "*", "PostgreSQL connection string.")                           \
-    X(SESSION_KEY_FILE, "session.key_file", PATH, "/var/lib/repogate/session.key", "", "",                                       \
-      "Key ring that seals sessions, as `repogate keygen session` writes it: the first key seals, all open.")                    \
-    X(SESSION_IDLE, "session.idle", DURATION, "8h", "", "", "A session unused for so long ends.")                                \
-    X(SESSION_ABSOLUTE, "session.absolute", DURATION, "24h", "", "", "A session ends so long after its login, used or not.")     \
-    X(POLICY_DIR, "policy.dir", PATH, "policies", "", "", "Directory of the policies and their tests.")                          \
-    X(POLICY_STATE_DIR, "policy.state_dir", PATH, "/var/lib/repogate/policy", "", "",                                            \
-      "Where the last good revision is kept.")                                                                                   \
-    X(POLICY_SHADOW_DIR, "policy.shadow_dir", PATH, "", "", "*", "Policies evaluated beside, without effect.")                   \
-    X(POLICY_REQUIRE_TESTS, "policy.require_tests", BOOL, "true", "", "",                                                        \
-      "Refuse a policy set that has no tests or fails them.")                                                                    \
-    X(POLICY_ENV, "policy.env", MAP, "", "", "", "Settings that policies may read, name to text; part of the revision.")         \
-    X(AUDIT_PATH, "audit.path", PATH, "/var/log/repogate/audit.jsonl", "", "", "The audit log, or `-` for standard output.")     \
-    X(AUDIT_MODE, "audit.mode", CHOICE, "written", "written", "durable,async",                                                   \
-      "`written`: an allow is answered after its line has been handed to the kernel.")                                           \
-    X(AUDIT_CHECKPOINT_KEY_FILE, "audit.checkpoint_key_file", SECRET_FILE, "", "", "*", "Key that signs checkpoints.")           \
-    X(FORGES, "forges", MAP, "github: {kind: github, url: https://github.com}", "", "",                                          \
-      "First path segment to forge: `name: {kind: github\\|gitlab\\|bitbucket\\|gitea, url: base URL}`.")                        \
-    X(WORKSPACE_DRIVER, "workspace.driver", CHOICE, "static", "static", "knative,deployment", "Who makes workspaces.")           \
-    X(WORKSPACE_URL, "workspace.url", URL, NULL, "", "",                                                                         \
-      "Where workspaces answer. `{forge}` `{owner}` `{name}` `{user}` as whole path segments, `{id}` as one whole DNS label. "   \
-      "`DEVCONTAINER_SERVICE_URL` sets it too.")                                                                                 \
-    X(WORKSPACE_HOST, "workspace.host", TEXT, "", "", "",                                                                        \
-      "Host header to send, such as a Knative service's; empty = that of the URL.")                                              \
-    X(WORKSPACE_MODE, "workspace.mode", CHOICE, NULL, "path", "host",                                                            \
-      "`path`: workspaces share the portal's origin; needs `single_trust: true`.")                                               \
-    X(WORKSPACE_HOST_SUFFIX, "workspace.host_suffix", TEXT, "", "", "*", "Domain below which each workspace has its own host.")  \
-    X(WORKSPACE_SINGLE_TRUST, "workspace.single_trust", BOOL, "false", "", "",                                                   \
+#define CONFKEYS_TABLE(X)                                                                                                       \
+    X(SERVER_LISTEN, "server.listen", ADDRESS, "127.0.0.1:8080", "", "",                                                        \
+      "Public listener: auth endpoints, login, portal, router. `host:port`, `:port` or `[::1]:port`; port 0 picks a free one.") \
+    X(SERVER_ADMIN_LISTEN, "server.admin_listen", ADDRESS, "127.0.0.1:9090", "", "",                                            \
+      "Health and metrics, never on the public port.")                                                                          \
+    X(SERVER_ADMIN_TOKEN_FILE, "server.admin_token_file", SECRET_FILE, "", "", "*", "Bearer token of the admin API.")           \
+    X(SERVER_PUBLIC_URL, "server.public_url", URL, NULL, "", "",                                                                \
+      "The address in people's browsers: an http or https origin without a path.")                                              \
+    X(SERVER_TRUSTED_PROXIES, "server.trusted_proxies", LIST, "127.0.0.1/32,::1/128", "", "",                                   \
+      "Networks (CIDR) whose forwarded headers are believed.")                                                                  \
+    X(SERVER_PROXY_SECRET_FILE, "server.proxy_secret_file", SECRET_FILE, "", "", "",                                            \
+      "If set, auth endpoints demand the file's text in `X-Repogate-Proxy-Secret`.")                                            \
+    X(SERVER_DIALECTS, "server.dialects", LIST, "nginx", "nginx", "traefik,caddy,haproxy,envoy",                                \
+      "Which auth endpoints exist; the others answer 404.")                                                                     \
+    X(SERVER_THREADS, "server.threads", INTEGER, "0", "", "", "Event loops; 0 = one per core.")                                 \
+    X(SERVER_CONTACT, "server.contact", TEXT, "", "", "", "Whom to ask, shown on pages that refuse.")                           \
+    X(OIDC_ISSUER, "oidc.issuer", URL, NULL, "", "",                                                                            \
+      "Authentik's issuer, to the byte as it stands in its tokens, trailing slash included.")                                   \
+    X(OIDC_INTERNAL_URL, "oidc.internal_url", URL, "", "", "",                                                                  \
+      "Base URL for back-channel calls, if another; the Host header stays the issuer's.")                                       \
+    X(OIDC_CA_FILE, "oidc.ca_file", PATH, "", "", "",                                                                           \
+      "PEM bundle of the authorities trusted on back channels; empty = the system's.")                                          \
+    X(OIDC_CLIENT_ID, "oidc.client_id", TEXT, "repogate", "", "", "Client id of the application in Authentik.")                 \
+    X(OIDC_CLIENT_SECRET_FILE, "oidc.client_secret_file", SECRET_FILE, NULL, "", "", "File with the client secret.")            \
+    X(OIDC_SCOPES, "oidc.scopes", LIST, "openid,profile,email,entitlements,offline_access,repogate", "", "",                    \
+      "Scopes asked for at login; `openid` must be among them.")                                                                \
+    X(OIDC_ALGORITHMS, "oidc.algorithms", LIST, "RS256,ES256", "RS256,ES256,ES384,ES512,EdDSA,HS256", "",                       \
+      "Signature algorithms accepted in tokens; HS256 only if listed here.")                                                    \
+    X(OIDC_BEARER, "oidc.bearer", LIST, "", "", "*", "Further issuers of bearer tokens.")                                       \
+    X(OIDC_INTROSPECTION, "oidc.introspection", BOOL, "false", "", "*", "Opaque tokens and HTTP Basic.")                        \
+    X(SESSION_STORE, "session.store", CHOICE, "sqlite", "sqlite", "postgres", "Where sessions are kept.")                       \
+    X(SESSION_PATH, "session.path", PATH, "/var/lib/repogate/sessions.db", "", "", "The SQLite file.")                          \
+    X(SESSION_DSN_FILE, "session.dsn_file", SECRET_FILE, "", "", "*", "PostgreSQL connection string.")                          \
+    X(SESSION_KEY_FILE, "session.key_file", PATH, "/var/lib/repogate/session.key", "", "",                                      \
+      "Key ring that seals sessions, as `repogate keygen session` writes it: the first key seals, all open.")                   \
+    X(SESSION_IDLE, "session.idle", DURATION, "8h", "", "", "A session unused for so long ends.")                               \
+    X(SESSION_ABSOLUTE, "session.absolute", DURATION, "24h", "", "", "A session ends so long after its login, used or not.")    \
+    X(POLICY_DIR, "policy.dir", PATH, "policies", "", "", "Directory of the policies and their tests.")                         \
+    X(POLICY_STATE_DIR, "policy.state_dir", PATH, "/var/lib/repogate/policy", "", "", "Where the last good revision is kept.")  \
+    X(POLICY_SHADOW_DIR, "policy.shadow_dir", PATH, "", "", "*", "Policies evaluated beside, without effect.")                  \
+    X(POLICY_REQUIRE_TESTS, "policy.require_tests", BOOL, "true", "", "",                                                       \
+      "Refuse a policy set that has no tests or fails them.")                                                                   \
+    X(POLICY_ENV, "policy.env", MAP, "", "", "", "Settings that policies may read, name to text; part of the revision.")        \
+    X(AUDIT_PATH, "audit.path", PATH, "/var/log/repogate/audit.jsonl", "", "", "The audit log, or `-` for standard output.")    \
+    X(AUDIT_MODE, "audit.mode", CHOICE, "written", "written", "durable,async",                                                  \
+      "`written`: an allow is answered after its line has been handed to the kernel.")                                          \
+    X(AUDIT_CHECKPOINT_KEY_FILE, "audit.checkpoint_key_file", SECRET_FILE, "", "", "*", "Key that signs checkpoints.")          \
+    X(FORGES, "forges", MAP, "github: {kind: github, url: https://github.com}", "", "",                                         \
+      "First path segment to forge: `name: {kind: github\\|gitlab\\|bitbucket\\|gitea, url: base URL}`.")                       \
+    X(WORKSPACE_DRIVER, "workspace.driver", CHOICE, "static", "static", "knative,deployment", "Who makes workspaces.")          \
+    X(WORKSPACE_URL, "workspace.url", URL, NULL, "", "",                                                                        \
+      "Where workspaces answer. `{forge}` `{owner}` `{name}` `{user}` as whole path segments, `{id}` as one whole DNS label. "  \
+      "`DEVCONTAINER_SERVICE_URL` sets it too.")                                                                                \
+    X(WORKSPACE_HOST, "workspace.host", TEXT, "", "", "",                                                                       \
+      "Host header to send, such as a Knative service's; empty = that of the URL.")                                             \
+    X(WORKSPACE_MODE, "workspace.mode", CHOICE, NULL, "path", "host",                                                           \
+      "`path`: workspaces share the portal's origin; needs `single_trust: true`.")                                              \
+    X(WORKSPACE_HOST_SUFFIX, "workspace.host_suffix", TEXT, "", "", "*", "Domain below which each workspace has its own host.") \
+    X(WORKSPACE_SINGLE_TRUST, "workspace.single_trust", BOOL, "false", "", "",                                                  \
       "States that everyone who may open any workspace trusts the others: pages of one can act in another.")
 
 enum confkey_id {
 #define X(id, name, type, fallback, choices, unbuilt, doc) CONFKEY_##id,
     CONFKEYS_TABLE(X)
 #undef X
-    CONFKEYS_COUNT
+        CONFKEYS_COUNT
 };
 
 enum { CONFKEYS_ENV_MAX = 64, CONFKEYS_NAME_MAX = 64 };

@@ -12,25 +12,30 @@
 #include "util/view.h"
 
 enum forge_kind { FORGE_GITHUB, FORGE_GITLAB, FORGE_BITBUCKET, FORGE_GITEA };
-enum { REPO_OWNER_MAX = 255, REPO_NAME_MAX = 100, REPO_FORGES_MAX = 16, REPO_FULL_MAX = 32 + 1 + REPO_OWNER_MAX + 1 + REPO_NAME_MAX };
+enum {
+    REPO_OWNER_MAX = 255,
+    REPO_NAME_MAX = 100,
+    REPO_FORGES_MAX = 16,
+    REPO_FULL_MAX = 32 + 1 + REPO_OWNER_MAX + 1 + REPO_NAME_MAX
+};
 
 struct forge {
-    char name[33];        /* first path segment: [a-z][a-z0-9-]* */
+    char name[33]; /* first path segment: [a-z][a-z0-9-]* */
     enum forge_kind kind;
-    const char *url;      /* base URL without trailing slash; borrowed from the configuration */
+    const char *url; /* base URL without trailing slash; borrowed from the configuration */
 };
 
 struct repo {
     const struct forge *forge;
-    char owner[REPO_OWNER_MAX + 1]; /* canonical */
-    char name[REPO_NAME_MAX + 1];   /* canonical */
-    char full[REPO_FULL_MAX + 1];   /* "github:acme/site", canonical */
+    char owner[REPO_OWNER_MAX + 1];          /* canonical */
+    char name[REPO_NAME_MAX + 1];            /* canonical */
+    char full[REPO_FULL_MAX + 1];            /* "github:acme/site", canonical */
     struct view display_owner, display_name; /* as sent; borrowed from the path */
-    struct view rest; /* what follows the repository in the path: "" or "/…"; borrowed */
+    struct view rest;                        /* what follows the repository in the path: "" or "/…"; borrowed */
 };
 
 enum repo_found {
-    REPO_NONE,      /* the path names no repository (first segment is no forge): other pages */
+    REPO_NONE, /* the path names no repository (first segment is no forge): other pages */
     REPO_ONE,
     REPO_AMBIGUOUS, /* refused: original_url_ambiguous */
 };

@@ -39,7 +39,8 @@ static void fail(struct callback *c, int status, const char *reason, const char 
     if (c->cookie_name.n > 0)
         reply_set_cookie(x, c->cookie_name, VIEW_NONE, 0);
     again_clear(x);
-    reply_problem(x, &(struct reply_problem){.status = status, .reason = reason, .title = title, .text = text, .retry_href = "/"});
+    reply_problem(x,
+                  &(struct reply_problem){.status = status, .reason = reason, .title = title, .text = text, .retry_href = "/"});
 }
 
 /* A stale tab or a lost cookie is not the person's fault: begin again, once, then say so. Never a loop. */
@@ -47,11 +48,14 @@ static void restart(struct callback *c, const char *why)
 {
     struct exchange *x = c->x;
     if (again_is_marked(x)) {
-        fail(c, 400, "bad_state", "This login could not be finished",
-             "It was begun in another browser, took too long, or was used before. Close other tabs and begin again; cookies must be allowed.", view_of(why));
+        fail(
+            c, 400, "bad_state", "This login could not be finished",
+            "It was begun in another browser, took too long, or was used before. Close other tabs and begin again; cookies must be allowed.",
+            view_of(why));
         return;
     }
-    recorder_event(x, &(struct recorder_event){.type = "login", .outcome = "failed", .reason = "restarted", .reason_text = view_of(why)});
+    recorder_event(
+        x, &(struct recorder_event){.type = "login", .outcome = "failed", .reason = "restarted", .reason_text = view_of(why)});
     if (c->cookie_name.n > 0)
         reply_set_cookie(x, c->cookie_name, VIEW_NONE, 0);
     again_mark(x);
@@ -83,14 +87,14 @@ static void on_created(void *arg, enum gw_err err, struct view cookie)
     struct exchange *x = c->x;
     struct gateway *gw = x->core->gateway;
     if (err != GW_OK) {
-        fail(c, 503, "store_unavailable", "Logging in is not possible at the moment", "Your session could not be stored. Try again in a moment.",
-             view_of(gw_err_name(err)));
+        fail(c, 503, "store_unavailable", "Logging in is not possible at the moment",
+             "Your session could not be stored. Try again in a moment.", view_of(gw_err_name(err)));
         return;
     }
     if (!recorder_event(x, &(struct recorder_event){.type = "login", .outcome = "ok", .reason = "logged_in", .who = c->who})) {
         enum gw_err ended = session_end(gw->sessions, x->core->loop, cookie, ignore_ended, NULL);
-        fail(c, 503, "audit_unavailable", "Logging in is not possible at the moment", "The audit log cannot be written, and nobody is let in without it.",
-             view_of(gw_err_name(ended)));
+        fail(c, 503, "audit_unavailable", "Logging in is not possible at the moment",
+             "The audit log cannot be written, and nobody is let in without it.", view_of(gw_err_name(ended)));
         return;
     }
     meter_inc(METER_LOGIN_OK);
@@ -140,10 +144,11 @@ static void on_used(void *arg, enum gw_err err)
         return;
     }
     if (err == GW_OK)
-        err = provider_redeem(c->x->core->provider, c->code, view_of(c->pending.verifier), view_of(c->pending.nonce), on_redeemed, c);
+        err = provider_redeem(c->x->core->provider, c->code, view_of(c->pending.verifier), view_of(c->pending.nonce), on_redeemed,
+                              c);
     else {
-        fail(c, 503, "store_unavailable", "Logging in is not possible at the moment", "The session store does not answer. Try again in a moment.",
-             view_of(gw_err_name(err)));
+        fail(c, 503, "store_unavailable", "Logging in is not possible at the moment",
+             "The session store does not answer. Try again in a moment.", view_of(gw_err_name(err)));
         return;
     }
     if (err != GW_OK)
@@ -178,7 +183,8 @@ static void provider_said_no(struct callback *c, struct view error)
     form_get(c->x->request.uri.query, VIEW("error_description"), &c->x->arena, &text);
     parts[2] = text;
     fail(c, 403, "provider_refused", "The identity provider refused this login",
-         "It may be that you have no access to this application, or that the login was cancelled.", arena_join(&c->x->arena, parts, text.n > 0 ? 3 : 1));
+         "It may be that you have no access to this application, or that the login was cancelled.",
+         arena_join(&c->x->arena, parts, text.n > 0 ? 3 : 1));
 }
 
 void handle_callback(struct exchange *x)

@@ -42,14 +42,15 @@ static void reply_no_workspace(struct exchange *x, bool is_late, struct view dec
     meter_inc(METER_PROXY_FAILED);
     response_reset(&x->response);
     response_put(&x->response, "Retry-After", VIEW("5"));
-    reply_problem(x, &(struct reply_problem){
-                            .status = is_late ? 504 : 502,
-                            .reason = is_late ? "workspace_timeout" : "workspace_unreachable",
-                            .title = is_late ? "The workspace does not answer" : "The workspace cannot be reached",
-                            .text = "You are allowed in, but the workspace behind this address is not answering. It may still be starting.",
-                            .retry_href = "",
-                            .decision_id = decision_id,
-                        });
+    reply_problem(
+        x, &(struct reply_problem){
+               .status = is_late ? 504 : 502,
+               .reason = is_late ? "workspace_timeout" : "workspace_unreachable",
+               .title = is_late ? "The workspace does not answer" : "The workspace cannot be reached",
+               .text = "You are allowed in, but the workspace behind this address is not answering. It may still be starting.",
+               .retry_href = "",
+               .decision_id = decision_id,
+           });
 }
 
 /* Where NGINX routes, it is NGINX that finds the workspace down; the page is ours all the same. */
@@ -66,7 +67,8 @@ static void reply_unreachable(struct forward *f, enum gw_err err)
 static void on_failed(void *arg, enum gw_err err, const char *detail)
 {
     struct forward *f = arg;
-    log_event(LOG_WARN, "workspace", LOG_KV("detail", view_of(detail)), LOG_KV("error", view_of(gw_err_name(err))), LOG_KV("decision", view_of(f->gate->id)));
+    log_event(LOG_WARN, "workspace", LOG_KV("detail", view_of(detail)), LOG_KV("error", view_of(gw_err_name(err))),
+              LOG_KV("decision", view_of(f->gate->id)));
     f->has_failed = true;
     if (f->is_answered) {
         exchange_wake(f->x);
@@ -81,7 +83,8 @@ static void on_upgraded(struct exchange *x, int fd, struct view early)
     struct forward *f = x->state;
     struct buf workspace_early = BUF(RELAY_HEAD_MAX_BYTES + RELAY_WINDOW_BYTES);
     int workspace_fd = relay_take_socket(f->relay, &workspace_early);
-    enum gw_err err = workspace_fd < 0 ? GW_E_IO : tunnel_start(x->core->tunnels, fd, early, workspace_fd, buf_view(&workspace_early));
+    enum gw_err err =
+        workspace_fd < 0 ? GW_E_IO : tunnel_start(x->core->tunnels, fd, early, workspace_fd, buf_view(&workspace_early));
     if (workspace_fd < 0)
         close(fd);
     if (err != GW_OK)
@@ -179,7 +182,8 @@ static void route(struct forward *f)
     struct driver_ask ask = {&f->gate->repo, f->gate->identify.who};
     struct driver_route to;
     enum gw_err err = driver_route(x->core->gateway->driver, &ask, &x->arena, &to);
-    struct view target = err == GW_OK ? attribution_target(to.base_path, f->gate->repo.rest, x->request.uri.query, &x->arena) : VIEW_NONE;
+    struct view target =
+        err == GW_OK ? attribution_target(to.base_path, f->gate->repo.rest, x->request.uri.query, &x->arena) : VIEW_NONE;
     if (target.p == NULL) {
         reply_defect(x);
         return;

@@ -114,8 +114,11 @@ static struct ipaddr raw_client(const struct gate *g)
     struct ipaddr client;
     struct view sent;
     if (g->dialect == DIALECT_OWN)
-        return original_find_client(r, c->server.trusted_proxies, c->server.n_trusted_proxies, &client) == ORIGINAL_FINE ? client : r->peer;
-    bool is_told = r->peer_is_trusted && header_get(r, HEADER_X_REAL_IP, &sent) == HEADER_ONE && ipaddr_parse(sent, &client) == GW_OK;
+        return original_find_client(r, c->server.trusted_proxies, c->server.n_trusted_proxies, &client) == ORIGINAL_FINE
+                   ? client
+                   : r->peer;
+    bool is_told =
+        r->peer_is_trusted && header_get(r, HEADER_X_REAL_IP, &sent) == HEADER_ONE && ipaddr_parse(sent, &client) == GW_OK;
     return is_told ? client : r->peer;
 }
 
@@ -306,8 +309,9 @@ static bool is_hex(struct view v)
 static bool is_traceparent(struct view v)
 {
     static const char zeroes[] = "00000000000000000000000000000000";
-    return v.n == GATE_TRACEPARENT_LEN && view_starts(v, VIEW("00-")) && v.p[35] == '-' && v.p[52] == '-' && is_hex(view_at(v.p + 3, 32)) &&
-           is_hex(view_at(v.p + 36, 16)) && is_hex(view_at(v.p + 53, 2)) && memcmp(v.p + 3, zeroes, 32) != 0 && memcmp(v.p + 36, zeroes, 16) != 0;
+    return v.n == GATE_TRACEPARENT_LEN && view_starts(v, VIEW("00-")) && v.p[35] == '-' && v.p[52] == '-' &&
+           is_hex(view_at(v.p + 3, 32)) && is_hex(view_at(v.p + 36, 16)) && is_hex(view_at(v.p + 53, 2)) &&
+           memcmp(v.p + 3, zeroes, 32) != 0 && memcmp(v.p + 36, zeroes, 16) != 0;
 }
 
 static enum gw_err make_traceparent(struct gate *g)

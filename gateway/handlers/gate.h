@@ -16,7 +16,7 @@
 #include "util/rnd.h"
 
 enum outcome {
-    OUTCOME_DEFECT,      /* a defect in us */
+    OUTCOME_DEFECT, /* a defect in us */
     OUTCOME_ALLOWED,
     OUTCOME_LOGIN,       /* nobody known: a login would change the answer */
     OUTCOME_DENIED,      /* known, refused */

@@ -31,7 +31,8 @@ void handle_ready(struct exchange *x)
 {
     struct gateway *gw = x->core->gateway;
     struct buf out = BUF(PAGE_MAX_BYTES);
-    bool has_policy = atomic_load(&gw->has_policy), can_write = journal_is_healthy(gw->journal), is_draining = atomic_load(&gw->is_draining);
+    bool has_policy = atomic_load(&gw->has_policy), can_write = journal_is_healthy(gw->journal),
+         is_draining = atomic_load(&gw->is_draining);
     bool is_ready = has_policy && can_write && !is_draining;
     buf_puts(&out, "{");
     put_state(&out, "policy", has_policy ? "ok" : "failed", has_policy ? "" : "no policy is in force");

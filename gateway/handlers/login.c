@@ -82,24 +82,28 @@ static void on_provider(void *arg, enum gw_err err)
         return;
     }
     response_put(&x->response, "Retry-After", VIEW("10"));
-    reply_problem(x, &(struct reply_problem){
-                         .status = 503,
-                         .reason = "provider_unavailable",
-                         .title = "Logging in is not possible at the moment",
-                         .text = "The identity provider cannot be reached. Whoever is logged in already can go on working. Try again in a moment.",
-                         .retry_href = "/",
-                     });
+    reply_problem(
+        x,
+        &(struct reply_problem){
+            .status = 503,
+            .reason = "provider_unavailable",
+            .title = "Logging in is not possible at the moment",
+            .text =
+                "The identity provider cannot be reached. Whoever is logged in already can go on working. Try again in a moment.",
+            .retry_href = "/",
+        });
 }
 
 static void reply_no_cookies(struct exchange *x)
 {
-    reply_problem(x, &(struct reply_problem){
-                         .status = 400,
-                         .reason = "bad_state",
-                         .title = "This login could not be finished",
-                         .text = "Your browser does not keep this site's cookies, and a login needs them. Allow them, then begin again.",
-                         .retry_href = "/",
-                     });
+    reply_problem(
+        x, &(struct reply_problem){
+               .status = 400,
+               .reason = "bad_state",
+               .title = "This login could not be finished",
+               .text = "Your browser does not keep this site's cookies, and a login needs them. Allow them, then begin again.",
+               .retry_href = "/",
+           });
 }
 
 void handle_login(struct exchange *x)

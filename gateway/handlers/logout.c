@@ -56,13 +56,15 @@ static void on_ended(void *arg, enum gw_err err, struct view id_token)
     struct buf url = BUF(URI_MAX);
     struct view parts[] = {view_of(x->core->gateway->config->server.public_url), VIEW("/_repogate/logout")};
     if (err != GW_OK) {
-        reply_problem(x, &(struct reply_problem){
-                             .status = 503,
-                             .reason = "store_unavailable",
-                             .title = "Logged out here, not yet in the store",
-                             .text = "This gateway has forgotten your session, but could not delete it from its store. Try again in a moment.",
-                             .retry_href = "/_repogate/logout",
-                         });
+        reply_problem(
+            x,
+            &(struct reply_problem){
+                .status = 503,
+                .reason = "store_unavailable",
+                .title = "Logged out here, not yet in the store",
+                .text = "This gateway has forgotten your session, but could not delete it from its store. Try again in a moment.",
+                .retry_href = "/_repogate/logout",
+            });
         return;
     }
     struct view back = arena_join(&x->arena, parts, 2);
@@ -92,7 +94,8 @@ static void act(struct identify *i, enum identified found)
         reply_store_silent(x);
         return;
     }
-    if (found != IDENTIFIED_KNOWN || i->session == NULL || cookie_get(&x->request, view_of(x->core->gateway->cookie_name), &cookie) != COOKIE_ONE) {
+    if (found != IDENTIFIED_KNOWN || i->session == NULL ||
+        cookie_get(&x->request, view_of(x->core->gateway->cookie_name), &cookie) != COOKIE_ONE) {
         reply_signed_out(x);
         return;
     }

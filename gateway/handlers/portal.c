@@ -28,7 +28,8 @@ static bool is_known(struct identify *i, enum identified found)
                                 .status = found == IDENTIFIED_NOBODY ? 401 : 503,
                                 .reason = found == IDENTIFIED_NOBODY ? "login_required" : "store_unavailable",
                                 .title = found == IDENTIFIED_NOBODY ? "Login required" : "Not available at the moment",
-                                .text = found == IDENTIFIED_NOBODY ? "Log in to open a repository." : "Sessions cannot be read at the moment.",
+                                .text = found == IDENTIFIED_NOBODY ? "Log in to open a repository."
+                                                                   : "Sessions cannot be read at the moment.",
                             });
     return false;
 }

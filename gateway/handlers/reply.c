@@ -43,8 +43,10 @@ void reply_json(struct exchange *x, int status, struct view media_type, struct b
 static struct view security_policy(struct exchange *x)
 {
     struct uri issuer;
-    struct view parts[] = {VIEW("default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "),
-                           VIEW_NONE, VIEW("://"), VIEW_NONE};
+    struct view parts[] = {
+        VIEW(
+            "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "),
+        VIEW_NONE, VIEW("://"), VIEW_NONE};
     if (uri_parse(view_of(x->core->gateway->config->oidc.issuer), &issuer) != GW_OK)
         return VIEW("default-src 'none'");
     parts[1] = issuer.scheme;
@@ -79,7 +81,8 @@ void reply_redirect(struct exchange *x, int status, struct view location)
 void reply_set_cookie(struct exchange *x, struct view name, struct view value, int64_t max_age_s)
 {
     struct buf out = BUF(REQUEST_COOKIE_MAX_BYTES);
-    struct cookie_spec spec = {.name = name, .value = value, .max_age_s = max_age_s, .secure = x->core->gateway->config->server.is_https};
+    struct cookie_spec spec = {
+        .name = name, .value = value, .max_age_s = max_age_s, .secure = x->core->gateway->config->server.is_https};
     cookie_format(&out, &spec);
     response_put(&x->response, "Set-Cookie", keep(x, &out));
     buf_deinit(&out);
@@ -121,7 +124,8 @@ static void problem_for(struct exchange *x, const struct reply_problem *p, const
         return;
     }
     struct page_frame frame = reply_frame(x, who);
-    struct page_problem page = {p->status, view_of(p->title), view_of(p->text), view_of(p->reason), p->decision_id, view_of(p->retry_href)};
+    struct page_problem page = {p->status,          view_of(p->title), view_of(p->text),
+                                view_of(p->reason), p->decision_id,    view_of(p->retry_href)};
     page_put_problem(&out, &frame, &page);
     reply_html(x, p->status, &out);
 }
@@ -195,7 +199,8 @@ static int own_status(enum outcome o)
 static void put_challenge(struct gate *g)
 {
     bool has_token = header_value(&g->x->request, HEADER_AUTHORIZATION).n > 0;
-    response_put(&g->x->response, "WWW-Authenticate", has_token ? VIEW("Bearer realm=\"repogate\", error=\"invalid_token\"") : VIEW("Bearer realm=\"repogate\""));
+    response_put(&g->x->response, "WWW-Authenticate",
+                 has_token ? VIEW("Bearer realm=\"repogate\", error=\"invalid_token\"") : VIEW("Bearer realm=\"repogate\""));
 }
 
 static void reply_auth(struct gate *g)
@@ -214,7 +219,8 @@ static void redirect_to_login(struct gate *g)
 {
     struct buf out = BUF(4 * URI_MAX);
     const struct config *c = g->x->core->gateway->config;
-    struct view target = g->x->request.target; /* too long a one would be dropped there, but not before it overran a proxy's buffers */
+    struct view target =
+        g->x->request.target; /* too long a one would be dropped there, but not before it overran a proxy's buffers */
     buf_put(&out, view_of(c->server.public_url));
     buf_puts(&out, "/_repogate/login?rd=");
     buf_put_percent(&out, target.n > RD_MAX_BYTES ? VIEW("/") : target);
@@ -242,7 +248,8 @@ static const char *unavailable_text(const char *reason)
         const char *reason, *text;
     } table[] = {
         {"no_policy", "No access policy is in force, so nothing is allowed. The operators have been told."},
-        {"audit_unavailable", "The audit log cannot be written, and nothing is allowed without a record of it. Try again in a moment."},
+        {"audit_unavailable",
+         "The audit log cannot be written, and nothing is allowed without a record of it. Try again in a moment."},
         {"store_unavailable", "Sessions cannot be read at the moment. Try again in a moment."},
         {"identity_too_large", "Your groups do not fit into a request. Ask the operators to limit which groups are sent."},
     };

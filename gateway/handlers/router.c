@@ -16,7 +16,10 @@ struct route {
     exchange_fn fn;
 };
 
-#define ROUTE(path, methods, body, fn) {{(path), sizeof(path) - 1}, (methods), (body), (fn)}
+#define ROUTE(path, methods, body, fn)                      \
+    {                                                       \
+        {(path), sizeof(path) - 1}, (methods), (body), (fn) \
+    }
 
 static const struct route public_routes[] = {
     ROUTE("/_repogate/auth/nginx", ANY, ROUTER_BODY_IGNORED, handle_auth_nginx),

@@ -261,10 +261,10 @@ struct view header_find(const struct request *r, struct view name)
 
 #define EXACT(literal, class)        \
     if (f->n == sizeof(literal) - 1) \
-        IS(literal, class)
+    IS(literal, class)
 #define FAMILY(literal, class)       \
     if (f->n >= sizeof(literal) - 1) \
-        IS(literal, class)
+    IS(literal, class)
 
 /* A FAMILY is everything that begins so: whoever adds a header to one of ours must not have to remember this list. Hop-by-hop:
  * RFC 9110 7.6.1 and 11.7, and what older agents take for it. K-*: knative/networking pkg/http/header. X-Envoy-*: CVE-2024-45806.

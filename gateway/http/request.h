@@ -19,33 +19,33 @@ enum {
 enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_OPTIONS };
 
 /* Headers that we read ourselves; each is found once per request, so that looking one up costs nothing. */
-#define HEADER_TABLE(X)                          \
-    X(HEADER_HOST, "host")                       \
-    X(HEADER_COOKIE, "cookie")                   \
-    X(HEADER_AUTHORIZATION, "authorization")     \
-    X(HEADER_CONTENT_LENGTH, "content-length")   \
-    X(HEADER_CONTENT_TYPE, "content-type")       \
-    X(HEADER_TRANSFER_ENCODING, "transfer-encoding") \
-    X(HEADER_CONNECTION, "connection")           \
-    X(HEADER_UPGRADE, "upgrade")                 \
-    X(HEADER_ORIGIN, "origin")                   \
-    X(HEADER_ACCEPT, "accept")                   \
-    X(HEADER_USER_AGENT, "user-agent")           \
-    X(HEADER_EXPECT, "expect")                   \
-    X(HEADER_SEC_FETCH_SITE, "sec-fetch-site")   \
-    X(HEADER_SEC_FETCH_MODE, "sec-fetch-mode")   \
-    X(HEADER_SEC_FETCH_DEST, "sec-fetch-dest")   \
-    X(HEADER_X_REQUESTED_WITH, "x-requested-with") \
-    X(HEADER_X_ORIGINAL_URL, "x-original-url")   \
-    X(HEADER_X_ORIGINAL_METHOD, "x-original-method") \
-    X(HEADER_X_ORIGINAL_URI, "x-original-uri")   \
-    X(HEADER_X_REAL_IP, "x-real-ip")             \
-    X(HEADER_X_FORWARDED_FOR, "x-forwarded-for") \
-    X(HEADER_X_FORWARDED_PROTO, "x-forwarded-proto") \
-    X(HEADER_X_FORWARDED_HOST, "x-forwarded-host") \
-    X(HEADER_X_FORWARDED_URI, "x-forwarded-uri") \
+#define HEADER_TABLE(X)                                \
+    X(HEADER_HOST, "host")                             \
+    X(HEADER_COOKIE, "cookie")                         \
+    X(HEADER_AUTHORIZATION, "authorization")           \
+    X(HEADER_CONTENT_LENGTH, "content-length")         \
+    X(HEADER_CONTENT_TYPE, "content-type")             \
+    X(HEADER_TRANSFER_ENCODING, "transfer-encoding")   \
+    X(HEADER_CONNECTION, "connection")                 \
+    X(HEADER_UPGRADE, "upgrade")                       \
+    X(HEADER_ORIGIN, "origin")                         \
+    X(HEADER_ACCEPT, "accept")                         \
+    X(HEADER_USER_AGENT, "user-agent")                 \
+    X(HEADER_EXPECT, "expect")                         \
+    X(HEADER_SEC_FETCH_SITE, "sec-fetch-site")         \
+    X(HEADER_SEC_FETCH_MODE, "sec-fetch-mode")         \
+    X(HEADER_SEC_FETCH_DEST, "sec-fetch-dest")         \
+    X(HEADER_X_REQUESTED_WITH, "x-requested-with")     \
+    X(HEADER_X_ORIGINAL_URL, "x-original-url")         \
+    X(HEADER_X_ORIGINAL_METHOD, "x-original-method")   \
+    X(HEADER_X_ORIGINAL_URI, "x-original-uri")         \
+    X(HEADER_X_REAL_IP, "x-real-ip")                   \
+    X(HEADER_X_FORWARDED_FOR, "x-forwarded-for")       \
+    X(HEADER_X_FORWARDED_PROTO, "x-forwarded-proto")   \
+    X(HEADER_X_FORWARDED_HOST, "x-forwarded-host")     \
+    X(HEADER_X_FORWARDED_URI, "x-forwarded-uri")       \
     X(HEADER_X_FORWARDED_METHOD, "x-forwarded-method") \
-    X(HEADER_PROXY_SECRET, "x-repogate-proxy-secret") \
+    X(HEADER_PROXY_SECRET, "x-repogate-proxy-secret")  \
     X(HEADER_TRACEPARENT, "traceparent")
 
 enum header_id {
@@ -53,7 +53,7 @@ enum header_id {
 #define X(id, name) id,
     HEADER_TABLE(X)
 #undef X
-    HEADER_ID_COUNT
+        HEADER_ID_COUNT
 };
 
 struct header {
@@ -64,9 +64,9 @@ struct header {
 struct request {
     struct view method;
     enum method method_id;
-    struct view target;  /* byte for byte as sent */
-    struct uri uri;      /* path and query of the target */
-    unsigned minor;      /* HTTP/1.minor */
+    struct view target; /* byte for byte as sent */
+    struct uri uri;     /* path and query of the target */
+    unsigned minor;     /* HTTP/1.minor */
     struct header headers[REQUEST_HEADERS_MAX];
     size_t n_headers;
     /* Index + 1 into headers of the first of each known name, 0 = absent; and how many there were, look-alikes (see header.h) counted too. */

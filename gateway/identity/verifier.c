@@ -205,7 +205,8 @@ static enum gw_err check_times(const struct pack_val *c, enum verifier_purpose p
     return GW_OK;
 }
 
-static enum gw_err check_id_token(const struct verifier *v, const struct pack_val *c, struct view want_nonce, const char **ret_reason)
+static enum gw_err check_id_token(const struct verifier *v, const struct pack_val *c, struct view want_nonce,
+                                  const char **ret_reason)
 {
     /* One of them alone may come from a scope mapping, or be an ID token's own azp (OpenID Connect Core 2). */
     if (c[C_AZP].p != NULL && c[C_UID].p != NULL && c[C_SCOPE].p != NULL)

@@ -77,7 +77,8 @@ void page_put_denied(struct buf *out, const struct page_frame *f, const struct p
         buf_puts(out, "</p>\n");
     }
     buf_puts(out, "<p>If you think you should have access, pass on the decision below to ");
-    buf_put(out, f->contact.n > 0 ? VIEW("those named at the end of this page.</p>\n") : VIEW("the people who run this service.</p>\n"));
+    buf_put(out, f->contact.n > 0 ? VIEW("those named at the end of this page.</p>\n")
+                                  : VIEW("the people who run this service.</p>\n"));
     buf_puts(out, "<dl>\n");
     put_fact(out, "Reason", d->reason);
     put_fact(out, "Decision", d->decision_id);
@@ -92,9 +93,10 @@ void page_put_logout(struct buf *out, const struct page_frame *f, bool has_every
     buf_put_html(out, f->username);
     buf_puts(out, "</strong>.</p>\n<form method=\"post\" action=\"/_repogate/logout\"><button>Log out here</button></form>\n");
     if (has_everywhere)
-        buf_puts(out, "<form method=\"post\" action=\"/_repogate/logout\"><input type=\"hidden\" name=\"everywhere\" value=\"1\">"
-                      "<button class=\"quiet\">Log out of the identity provider too</button></form>\n"
-                      "<p class=\"small\">Logging out here alone lets the identity provider log you in again without asking.</p>\n");
+        buf_puts(out,
+                 "<form method=\"post\" action=\"/_repogate/logout\"><input type=\"hidden\" name=\"everywhere\" value=\"1\">"
+                 "<button class=\"quiet\">Log out of the identity provider too</button></form>\n"
+                 "<p class=\"small\">Logging out here alone lets the identity provider log you in again without asking.</p>\n");
     put_foot(out, f);
 }
 
@@ -123,11 +125,15 @@ void page_put_portal(struct buf *out, const struct page_frame *f, const struct p
     put_head(out, f, VIEW("Open a repository"));
     buf_puts(out, "<form method=\"get\" action=\"/_repogate/open\">\n");
     if (p->is_invalid)
-        buf_puts(out, "<p id=\"problem\" class=\"problem\" role=\"alert\">That is not a repository. Write <code>owner/name</code>, or paste its link.</p>\n");
+        buf_puts(
+            out,
+            "<p id=\"problem\" class=\"problem\" role=\"alert\">That is not a repository. Write <code>owner/name</code>, or paste its link.</p>\n");
     put_forge_choice(out, p);
-    buf_puts(out, "<label for=\"repo\">Repository</label>\n"
-                  "<input id=\"repo\" name=\"repo\" required autofocus autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" "
-                  "placeholder=\"acme/site\" maxlength=\"400\"");
+    buf_puts(
+        out,
+        "<label for=\"repo\">Repository</label>\n"
+        "<input id=\"repo\" name=\"repo\" required autofocus autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" "
+        "placeholder=\"acme/site\" maxlength=\"400\"");
     if (p->is_invalid)
         buf_puts(out, " aria-invalid=\"true\" aria-describedby=\"problem\"");
     buf_puts(out, " value=\"");

@@ -28,9 +28,9 @@ void page_put_problem(struct buf *out, const struct page_frame *f, const struct 
 
 /* Known, refused. */
 struct page_denied {
-    struct view what;        /* "github:acme/vault", or the path */
+    struct view what; /* "github:acme/vault", or the path */
     struct view reason;
-    struct view message;     /* the policy's message, or hint; may be empty */
+    struct view message; /* the policy's message, or hint; may be empty */
     struct view decision_id;
 };
 void page_put_denied(struct buf *out, const struct page_frame *f, const struct page_denied *d);

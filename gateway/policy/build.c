@@ -72,7 +72,8 @@ static void freeze_rules(struct engine *e, struct source_findings *findings)
     }
 }
 
-static enum gw_err run_files(struct engine *e, const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings)
+static enum gw_err run_files(struct engine *e, const struct loader_spec *spec, const struct source_set *set,
+                             struct source_findings *findings)
 {
     struct ruleparse rp = {.rules = &e->rules, .findings = findings, .forges = spec->forges, .n_forges = spec->n_forges};
 
@@ -100,7 +101,8 @@ static int settle_stack(lua_State *L)
     return 4;
 }
 
-enum gw_err build_engine(const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings, struct engine **ret_engine)
+enum gw_err build_engine(const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings,
+                         struct engine **ret_engine)
 {
     struct engine *e = calloc(1, sizeof(*e));
     enum gw_err err;

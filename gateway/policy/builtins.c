@@ -9,8 +9,9 @@
 #include "policy/sandbox.h"
 #include "policy/strlib.h"
 
-const char *const BUILTINS_RULE_NAMES[] = {"allow", "deny", "limit", "require", "data", "ipairs", "pairs", "select", "type", "tonumber", "tostring", "assert", "error",
-                                           "str",   "math", "has",   "log",     "env",  NULL};
+const char *const BUILTINS_RULE_NAMES[] = {"allow",  "deny", "limit",    "require",  "data",   "ipairs", "pairs",
+                                           "select", "type", "tonumber", "tostring", "assert", "error",  "str",
+                                           "math",   "has",  "log",      "env",      NULL};
 const char *const BUILTINS_TEST_NAMES[] = {"user",     "repo",   "test",  "grid", "ipairs", "pairs", "select", "type", "tonumber",
                                            "tostring", "assert", "error", "str",  "math",   "log",   "env",    NULL};
 
@@ -109,7 +110,8 @@ static int fn_pairs(lua_State *L)
     lua_Integer n = 0;
 
     if (lua_type(L, 1) != LUA_TTABLE)
-        return luaL_error(L, "pairs needs a table, not a %s%s", luaL_typename(L, 1), lua_isuserdata(L, 1) ? ": lists have :each()" : "");
+        return luaL_error(L, "pairs needs a table, not a %s%s", luaL_typename(L, 1),
+                          lua_isuserdata(L, 1) ? ": lists have :each()" : "");
     lua_settop(L, 1);
     if (freeze_push_inner(L, 1))
         lua_replace(L, 1);
@@ -149,7 +151,8 @@ static int ipairs_next(lua_State *L)
 static int fn_ipairs(lua_State *L)
 {
     if (lua_type(L, 1) != LUA_TTABLE)
-        return luaL_error(L, "ipairs needs a table, not a %s%s", luaL_typename(L, 1), lua_isuserdata(L, 1) ? ": lists have :each()" : "");
+        return luaL_error(L, "ipairs needs a table, not a %s%s", luaL_typename(L, 1),
+                          lua_isuserdata(L, 1) ? ": lists have :each()" : "");
     lua_pushcfunction(L, ipairs_next);
     lua_pushvalue(L, 1);
     lua_pushinteger(L, 0);
@@ -228,7 +231,8 @@ static int fn_assert(lua_State *L)
     luaL_checkany(L, 1);
     if (lua_toboolean(L, 1))
         return lua_gettop(L);
-    return raise_deliberately(L, lua_gettop(L) >= 2 ? builtins_check_string(L, 2, "assert: the message") : VIEW("assertion failed"));
+    return raise_deliberately(L,
+                              lua_gettop(L) >= 2 ? builtins_check_string(L, 2, "assert: the message") : VIEW("assertion failed"));
 }
 
 static int fn_log(lua_State *L)
@@ -305,8 +309,8 @@ void builtins_add(lua_State *L, const char *name)
 void builtins_open(lua_State *L, const struct loader_env *env, size_t n_env)
 {
     static const luaL_Reg functions[] = {
-        {"ipairs", fn_ipairs}, {"pairs", fn_pairs}, {"select", fn_select}, {"type", fn_type}, {"tonumber", fn_tonumber}, {"tostring", fn_tostring}, {"assert", fn_assert},
-        {"error", fn_error},   {"log", fn_log},
+        {"ipairs", fn_ipairs},     {"pairs", fn_pairs},   {"select", fn_select}, {"type", fn_type}, {"tonumber", fn_tonumber},
+        {"tostring", fn_tostring}, {"assert", fn_assert}, {"error", fn_error},   {"log", fn_log},
     };
     static const char *const later[] = {"limit", "require", "data"};
 

@@ -154,7 +154,8 @@ static void take_upvalue_names(struct reader *r, struct proto *f)
         f->upvalues[i] = take_string(r);
 }
 
-static void report_table_use(const struct reader *r, const struct proto *f, size_t upvalue, size_t constant, enum bytecode_use use, int line)
+static void report_table_use(const struct reader *r, const struct proto *f, size_t upvalue, size_t constant,
+                             enum bytecode_use use, int line)
 {
     if (upvalue < f->n_upvalues && constant < f->n_constants && view_eq(f->upvalues[upvalue], VIEW("_ENV")))
         r->fn(r->arg, use, f->constants[constant], line);
@@ -225,7 +226,21 @@ static void walk_function(struct reader *r, int depth)
 
 static bool take_header(struct reader *r)
 {
-    static const uint8_t expected[] = {0x1b, 'L', 'u', 'a', 0x54, 0, 0x19, 0x93, '\r', '\n', 0x1a, '\n', sizeof(uint32_t), sizeof(lua_Integer), sizeof(lua_Number)};
+    static const uint8_t expected[] = {0x1b,
+                                       'L',
+                                       'u',
+                                       'a',
+                                       0x54,
+                                       0,
+                                       0x19,
+                                       0x93,
+                                       '\r',
+                                       '\n',
+                                       0x1a,
+                                       '\n',
+                                       sizeof(uint32_t),
+                                       sizeof(lua_Integer),
+                                       sizeof(lua_Number)};
     const uint8_t *p = take(r, sizeof(expected));
     lua_Integer i;
 

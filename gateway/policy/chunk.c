@@ -102,13 +102,17 @@ static void lint_use(void *arg, enum bytecode_use use, struct view name, int lin
         for (size_t i = 0; c->names[i] != NULL; i++)
             if (view_eq(name, view_of(c->names[i])))
                 return;
-        source_report(c->findings, c->file->name, line, "there is no global '%.*s'%s", VIEW_FMT(name), nearest_of(name, c->names, hint, sizeof(hint)));
+        source_report(c->findings, c->file->name, line, "there is no global '%.*s'%s", VIEW_FMT(name),
+                      nearest_of(name, c->names, hint, sizeof(hint)));
         break;
     case BYTECODE_GLOBAL_WRITE:
-        source_report(c->findings, c->file->name, line, "'%.*s' would be a global, and those cannot be written: write local %.*s", VIEW_FMT(name), VIEW_FMT(name));
+        source_report(c->findings, c->file->name, line, "'%.*s' would be a global, and those cannot be written: write local %.*s",
+                      VIEW_FMT(name), VIEW_FMT(name));
         break;
     case BYTECODE_CAPTURED_WRITE:
-        source_report(c->findings, c->file->name, line, "'%.*s' belongs to the function outside: assigning it could remember something between decisions", VIEW_FMT(name));
+        source_report(c->findings, c->file->name, line,
+                      "'%.*s' belongs to the function outside: assigning it could remember something between decisions",
+                      VIEW_FMT(name));
         break;
     }
     c->n_found++;

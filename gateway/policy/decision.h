@@ -5,7 +5,13 @@
 
 enum verdict { VERDICT_DENY, VERDICT_ALLOW };
 
-enum { DECISION_ERRORS_MAX = 8, DECISION_MATCHED_MAX = 8, DECISION_TEXT_MAX = 512, DECISION_REASON_MAX = 64, DECISION_REVISION_LEN = 12 };
+enum {
+    DECISION_ERRORS_MAX = 8,
+    DECISION_MATCHED_MAX = 8,
+    DECISION_TEXT_MAX = 512,
+    DECISION_REASON_MAX = 64,
+    DECISION_REVISION_LEN = 12
+};
 
 struct decision_error {
     const char *rule; /* borrowed from the rule set */
@@ -18,7 +24,7 @@ struct decision {
     bool is_error;         /* outcome error: rules erred and nothing else allowed */
     char reason[DECISION_REASON_MAX + 1]; /* "no_rule", "claims_missing", "error", "no_policy", a deny rule's reason; "allowed" */
     /* Borrowed from the rule set, valid as long as the engine that gave them; NULL = none. */
-    const char *rule;    /* the deny that matched, else the first allow by name order of files and rules */
+    const char *rule; /* the deny that matched, else the first allow by name order of files and rules */
     const char *file;
     int line;
     const char *message; /* of the deny that matched */

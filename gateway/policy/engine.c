@@ -87,7 +87,8 @@ static bool condition_holds(lua_State *L, const struct rule *r, int function, co
     lua_pushvalue(L, 4);
     lua_call(L, 3, 1);
     if (lua_type(L, -1) != LUA_TBOOLEAN)
-        luaL_error(L, "%s:%d: %s gave a %s, not true or false%s", r->file, r->line, field, luaL_typename(L, -1), lua_isnil(L, -1) ? " (is a return missing?)" : "");
+        luaL_error(L, "%s:%d: %s gave a %s, not true or false%s", r->file, r->line, field, luaL_typename(L, -1),
+                   lua_isnil(L, -1) ? " (is a return missing?)" : "");
     holds = lua_toboolean(L, -1);
     lua_settop(L, 4);
     return holds;
@@ -236,7 +237,8 @@ enum gw_err engine_eval(struct engine *e, const struct policy_input *in, struct 
     return GW_OK;
 }
 
-enum engine_tried engine_try_rule(struct engine *e, const struct rule *r, const struct policy_input *in, const char **ret_text, bool *ret_is_excused)
+enum engine_tried engine_try_rule(struct engine *e, const struct rule *r, const struct policy_input *in, const char **ret_text,
+                                  bool *ret_is_excused)
 {
     struct rule *rules[] = {(struct rule *)(uintptr_t)r};
     struct decision d = {.verdict = VERDICT_DENY};

@@ -115,7 +115,8 @@ static void walk_add(lua_State *L, struct walk *w, const char *name)
     int type = lua_type(L, -1);
 
     if (type == LUA_TUSERDATA || type == LUA_TTHREAD || (lua_iscfunction(L, -1) && lua_getupvalue(L, -1, 1) != NULL))
-        luaL_error(L, "a rule may not keep '%s': an iterator or an object of the host would remember things between decisions", name);
+        luaL_error(L, "a rule may not keep '%s': an iterator or an object of the host would remember things between decisions",
+                   name);
     if (type != LUA_TTABLE && (type != LUA_TFUNCTION || lua_iscfunction(L, -1))) {
         lua_pop(L, 1);
         return;

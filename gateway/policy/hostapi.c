@@ -42,7 +42,8 @@ static int on_index(lua_State *L)
     if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNUMBER)
         return c->get(L, host_input(L), (int)lua_tointeger(L, -1));
     if (lua_type(L, 2) != LUA_TSTRING)
-        return luaL_error(L, "%s has no such entry: a %s%s", c->label, luaL_typename(L, 2), c->kind == OBJECT_LIST ? " (use :has, :each or :count)" : "");
+        return luaL_error(L, "%s has no such entry: a %s%s", c->label, luaL_typename(L, 2),
+                          c->kind == OBJECT_LIST ? " (use :has, :each or :count)" : "");
     key.p = lua_tolstring(L, 2, &key.n);
     near = nearest_begin(key);
     for (size_t i = 0; c->fields != NULL && c->fields[i] != NULL; i++)
@@ -224,7 +225,11 @@ static const struct host_class user_class = {
     .label = "u",
     .fields = user_fields,
     .get = user_get,
-    .methods = (const struct host_method[]){{"in_group", user_in_group}, {"in_any", user_in_any}, {"in_all", user_in_all}, {"entitled", user_entitled}, {NULL, NULL}},
+    .methods = (const struct host_method[]){{"in_group", user_in_group},
+                                            {"in_any", user_in_any},
+                                            {"in_all", user_in_all},
+                                            {"entitled", user_entitled},
+                                            {NULL, NULL}},
 };
 
 /* --- u.session --- */
@@ -250,7 +255,8 @@ static int session_get(lua_State *L, const struct policy_input *in, int field)
     }
 }
 
-static const struct host_class session_class = {.kind = OBJECT_SESSION, .label = "u.session", .fields = session_fields, .get = session_get};
+static const struct host_class session_class = {
+    .kind = OBJECT_SESSION, .label = "u.session", .fields = session_fields, .get = session_get};
 
 /* --- r --- */
 
@@ -367,7 +373,11 @@ static const struct host_class repo_class = {
     .label = "r",
     .fields = repo_fields,
     .get = repo_get,
-    .methods = (const struct host_method[]){{"is_public", repo_is_public}, {"is_private", repo_is_private}, {"is", repo_is}, {"matches", repo_matches}, {NULL, NULL}},
+    .methods = (const struct host_method[]){{"is_public", repo_is_public},
+                                            {"is_private", repo_is_private},
+                                            {"is", repo_is},
+                                            {"matches", repo_matches},
+                                            {NULL, NULL}},
 };
 
 static int fn_has(lua_State *L)
@@ -417,7 +427,8 @@ static int request_header(lua_State *L)
     if (in->header != NULL)
         value = in->header(in->header_arg, name);
     if (value.p == NULL && lua_isnoneornil(L, 3))
-        return luaL_error(L, "header '%s' is absent, or not allow-listed: give a default, q:header(\"%s\", \"\")", name.p, name.p);
+        return luaL_error(L, "header '%s' is absent, or not allow-listed: give a default, q:header(\"%s\", \"\")", name.p,
+                          name.p);
     if (value.p == NULL)
         value = builtins_check_string(L, 3, "the default");
     sandbox_debit(L, value.n);

@@ -63,7 +63,7 @@ struct host_class {
     const struct host_method {
         const char *name;
         lua_CFunction fn;
-    } *methods;
+    } * methods;
 };
 
 /* Registers the class and pushes its table of methods, in which constant values may be put. */

@@ -21,7 +21,10 @@ struct target {
 
 static struct target target_of(const struct repo *r)
 {
-    return (struct target){.repo = r, .forge = view_of(r->forge == NULL ? NULL : r->forge->name), .owner = view_of(r->owner), .name = view_of(r->name)};
+    return (struct target){.repo = r,
+                           .forge = view_of(r->forge == NULL ? NULL : r->forge->name),
+                           .owner = view_of(r->owner),
+                           .name = view_of(r->name)};
 }
 
 /* From the end, where neighbours in a list differ. `lower` is canonical, so entries are compared without case. */
@@ -204,7 +207,12 @@ static int list_each(lua_State *L)
 static const struct host_class list_class = {
     .kind = OBJECT_LIST,
     .label = "list",
-    .methods = (const struct host_method[]){{"has", list_has}, {"has_ci", list_has_ci}, {"has_repo", list_has_repo}, {"count", list_count}, {"each", list_each}, {NULL, NULL}},
+    .methods = (const struct host_method[]){{"has", list_has},
+                                            {"has_ci", list_has_ci},
+                                            {"has_repo", list_has_repo},
+                                            {"count", list_count},
+                                            {"each", list_each},
+                                            {NULL, NULL}},
 };
 
 struct host_list *hostlist_push_list(lua_State *L)
@@ -268,7 +276,8 @@ static struct reading bag_read(lua_State *L, const char *method)
 static int wrong_type(lua_State *L, const struct reading *g, const char *wanted)
 {
     sandbox_of(L)->is_excused = true;
-    return luaL_error(L, "%s '%s' is a %s, not %s", bag_labels[g->bag->which], g->key.p, pack_type_name(pack_type(g->val)), wanted);
+    return luaL_error(L, "%s '%s' is a %s, not %s", bag_labels[g->bag->which], g->key.p, pack_type_name(pack_type(g->val)),
+                      wanted);
 }
 
 /* JSON's null says that there is no value. */
@@ -280,7 +289,8 @@ static bool is_absent(const struct reading *g)
 static int absent_or_default(lua_State *L, const struct reading *g, const char *method, int default_type)
 {
     if (lua_isnoneornil(L, 3))
-        return luaL_error(L, "%s '%s' is absent: give a default, :%s(\"%s\", …), or ask :has(\"%s\") first", bag_labels[g->bag->which], g->key.p, method, g->key.p, g->key.p);
+        return luaL_error(L, "%s '%s' is absent: give a default, :%s(\"%s\", …), or ask :has(\"%s\") first",
+                          bag_labels[g->bag->which], g->key.p, method, g->key.p, g->key.p);
     if (lua_type(L, 3) != default_type)
         return luaL_error(L, ":%s: the default is a %s", method, luaL_typename(L, 3));
     lua_pushvalue(L, 3);
@@ -352,7 +362,9 @@ static int bag_has(lua_State *L)
 static const struct host_class bag_class = {
     .kind = OBJECT_BAG,
     .label = "bag",
-    .methods = (const struct host_method[]){{"list", bag_list}, {"string", bag_string}, {"int", bag_int}, {"flag", bag_flag}, {"has", bag_has}, {NULL, NULL}},
+    .methods =
+        (const struct host_method[]){
+            {"list", bag_list}, {"string", bag_string}, {"int", bag_int}, {"flag", bag_flag}, {"has", bag_has}, {NULL, NULL}},
 };
 
 void hostlist_push_bag(lua_State *L, enum host_bag which)

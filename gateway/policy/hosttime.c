@@ -29,7 +29,8 @@ static int64_t check_clock(lua_State *L, int idx)
     struct view v = builtins_check_string(L, idx, "the time of day");
     int hour = 0, minute = 0;
 
-    if (v.n != 5 || v.p[2] != ':' || !two_digits(v.p, 24, &hour) || !two_digits(v.p + 3, 59, &minute) || (hour == 24 && minute > 0))
+    if (v.n != 5 || v.p[2] != ':' || !two_digits(v.p, 24, &hour) || !two_digits(v.p + 3, 59, &minute) ||
+        (hour == 24 && minute > 0))
         luaL_error(L, "'%s' is no time of day: write \"08:00\"", v.p);
     return hour * 3600 + minute * 60;
 }
@@ -50,7 +51,8 @@ static int time_between(lua_State *L)
 
 static int time_weekday(lua_State *L)
 {
-    static const char *const days[] = {"thursday", "friday", "saturday", "sunday", "monday", "tuesday", "wednesday"}; /* 1970-01-01 was a Thursday */
+    static const char *const days[] = {"thursday", "friday",  "saturday", "sunday",
+                                       "monday",   "tuesday", "wednesday"}; /* 1970-01-01 was a Thursday */
 
     host_self(L, OBJECT_TIME, "q.time", "weekday");
     lua_pushstring(L, days[seconds_of(L, 2) / DAY_S % 7]);

@@ -16,9 +16,9 @@ struct policy_input {
     enum action action;
     struct view method; /* p == NULL: absent in this dialect; reading it is an error */
     struct view host;
-    struct view path;   /* what follows the repository; for other pages the whole path; never the query */
-    struct ipaddr ip;   /* family 0: absent */
-    int64_t now_ms;     /* fixed for the decision */
+    struct view path; /* what follows the repository; for other pages the whole path; never the query */
+    struct ipaddr ip; /* family 0: absent */
+    int64_t now_ms;   /* fixed for the decision */
     struct view request_id;
     /* Allow-listed request headers: absent = p == NULL. NULL fn: none. */
     struct view (*header)(void *arg, struct view name);

@@ -13,8 +13,8 @@ struct intern {
     struct arena *arena; /* borrowed */
     struct view *names;  /* by number */
     size_t n, size;
-    uint32_t *slots; /* hash table of number + 1; 0 = free */
-    size_t n_slots;  /* a power of two */
+    uint32_t *slots;  /* hash table of number + 1; 0 = free */
+    size_t n_slots;   /* a power of two */
     uint64_t lengths; /* bit n: a name of n bytes is there; most strange names end here */
 };
 

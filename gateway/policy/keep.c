@@ -111,7 +111,8 @@ enum gw_err loader_keep(const char *dir, const char *state_dir)
     err = rnd_bytes(random, sizeof(random));
     if (err != GW_OK)
         return err;
-    snprintf(name, sizeof(name), "set-%02x%02x%02x%02x%02x%02x%02x%02x", random[0], random[1], random[2], random[3], random[4], random[5], random[6], random[7]);
+    snprintf(name, sizeof(name), "set-%02x%02x%02x%02x%02x%02x%02x%02x", random[0], random[1], random[2], random[3], random[4],
+             random[5], random[6], random[7]);
     if (mkdirat(state_fd, name, 0700) != 0)
         return GW_E_IO;
     GW_CLEANUP(gw_closep) int set_fd = openat(state_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

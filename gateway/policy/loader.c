@@ -9,7 +9,8 @@
 GW_DEFINE_FREEP(engine_freep, struct engine, engine_free)
 
 /* Everything but the tests. */
-static enum gw_err build_and_try(const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings, struct engine **ret_engine)
+static enum gw_err build_and_try(const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings,
+                                 struct engine **ret_engine)
 {
     enum gw_err err = build_engine(spec, set, findings, ret_engine);
 
@@ -28,7 +29,8 @@ static void report_failed_test(void *arg, const struct loader_test_result *r)
         source_report(findings, r->file, r->line, "test \"%s\" failed: %s", r->name, r->text);
 }
 
-static enum gw_err run_tests(struct engine *e, const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings)
+static enum gw_err run_tests(struct engine *e, const struct loader_spec *spec, const struct source_set *set,
+                             struct source_findings *findings)
 {
     struct policytest_counts counts = {0};
     enum gw_err err = policytest_run(e, spec, set, findings, report_failed_test, findings, &counts);
@@ -38,7 +40,8 @@ static enum gw_err run_tests(struct engine *e, const struct loader_spec *spec, c
     return err;
 }
 
-static enum gw_err load_checked(const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings, struct engine **ret_engine)
+static enum gw_err load_checked(const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings,
+                                struct engine **ret_engine)
 {
     GW_CLEANUP(engine_freep) struct engine *e = NULL;
     enum gw_err err = build_and_try(spec, set, findings, &e);
@@ -54,7 +57,8 @@ static enum gw_err load_checked(const struct loader_spec *spec, const struct sou
 }
 
 /* The engine that was tried on is not among them: none has any history when it begins. */
-static enum gw_err build_all(const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings, struct engine **engines)
+static enum gw_err build_all(const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings,
+                             struct engine **engines)
 {
     enum gw_err err = GW_OK;
     size_t n = 0;
@@ -91,7 +95,8 @@ enum gw_err loader_load(const struct loader_spec *spec, loader_report_fn report,
     return build_all(spec, &set, &findings, engines);
 }
 
-enum gw_err loader_test(const struct loader_spec *spec, loader_report_fn report, loader_test_fn on_result, void *arg, size_t *ret_n_passed, size_t *ret_n_failed)
+enum gw_err loader_test(const struct loader_spec *spec, loader_report_fn report, loader_test_fn on_result, void *arg,
+                        size_t *ret_n_passed, size_t *ret_n_failed)
 {
     GW_CLEANUP(source_set_deinit) struct source_set set = {0};
     struct source_findings findings = {.report = report, .arg = arg};

@@ -23,8 +23,8 @@ struct loader_spec {
 };
 
 struct loader_finding {
-    const char *file; /* below dir */
-    int line;         /* 0 = none */
+    const char *file;        /* below dir */
+    int line;                /* 0 = none */
     const char *source_line; /* "" = none */
     const char *text;
     bool is_warning;
@@ -33,7 +33,8 @@ typedef void (*loader_report_fn)(void *arg, const struct loader_finding *f);
 
 /* engines: room for n_engines pointers, filled on GW_OK and owned by the caller. GW_E_POLICY: findings were reported. GW_E_IO: the
  * directory cannot be read. */
-enum gw_err loader_load(const struct loader_spec *spec, loader_report_fn report, void *arg, struct engine **engines) GW_MUST_CHECK;
+enum gw_err loader_load(const struct loader_spec *spec, loader_report_fn report, void *arg, struct engine **engines)
+    GW_MUST_CHECK;
 /* Copies the files of a set that was just loaded to state_dir/last-good, replacing what is there atomically. */
 enum gw_err loader_keep(const char *dir, const char *state_dir) GW_MUST_CHECK;
 /* state_dir/last-good into out; GW_E_NOTFOUND if there is none. */
@@ -48,4 +49,5 @@ struct loader_test_result {
     const char *text; /* why it failed */
 };
 typedef void (*loader_test_fn)(void *arg, const struct loader_test_result *r);
-enum gw_err loader_test(const struct loader_spec *spec, loader_report_fn report, loader_test_fn on_result, void *arg, size_t *ret_n_passed, size_t *ret_n_failed) GW_MUST_CHECK;
+enum gw_err loader_test(const struct loader_spec *spec, loader_report_fn report, loader_test_fn on_result, void *arg,
+                        size_t *ret_n_passed, size_t *ret_n_failed) GW_MUST_CHECK;

@@ -26,7 +26,8 @@ static size_t edit_distance(struct view a, struct view b)
             char x = view_lower_byte(a.p[i - 1]), y = view_lower_byte(b.p[j - 1]);
 
             row[j] = min3(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y));
-            if (i > 1 && j > 1 && x == view_lower_byte(b.p[j - 2]) && y == view_lower_byte(a.p[i - 2]) && before[j - 2] + 1 < row[j])
+            if (i > 1 && j > 1 && x == view_lower_byte(b.p[j - 2]) && y == view_lower_byte(a.p[i - 2]) &&
+                before[j - 2] + 1 < row[j])
                 row[j] = before[j - 2] + 1;
         }
         before = last;
@@ -49,7 +50,8 @@ void nearest_offer(struct nearest *n, struct view name)
         return;
     distance = edit_distance(n->asked, name);
     /* Names come in any order; of two as near, the one that sorts first is offered. */
-    if (distance < name.n && (distance < n->distance || (distance == n->distance && n->best.p != NULL && view_cmp(name, n->best) < 0))) {
+    if (distance < name.n &&
+        (distance < n->distance || (distance == n->distance && n->best.p != NULL && view_cmp(name, n->best) < 0))) {
         n->distance = distance;
         n->best = name;
     }

@@ -103,11 +103,12 @@ static bool judge(const struct runner *t, const struct expectation *x, const str
     bool passed = view_eq(x->expect, view_of(verdict));
 
     if (!passed)
-        add_text(text, "expected %.*s, got %s (%s%s%s%s)", VIEW_FMT(x->expect), verdict, d->reason, d->rule == NULL ? "" : ", rule \"", d->rule == NULL ? "" : d->rule,
-                 d->rule == NULL ? "" : "\"");
+        add_text(text, "expected %.*s, got %s (%s%s%s%s)", VIEW_FMT(x->expect), verdict, d->reason,
+                 d->rule == NULL ? "" : ", rule \"", d->rule == NULL ? "" : d->rule, d->rule == NULL ? "" : "\"");
     if (x->rule.p != NULL && passed && rule_is_known(&t->engine->rules, x->rule, text) && !decision_matches_rule(d, x->rule))
         add_text(text, "%s, but not by rule \"%.*s\"", verdict, VIEW_FMT(x->rule));
-    if (x->reason.p != NULL && text[0] == '\0' && reason_is_known(&t->engine->rules, x->reason, text) && !view_eq(x->reason, view_of(d->reason)))
+    if (x->reason.p != NULL && text[0] == '\0' && reason_is_known(&t->engine->rules, x->reason, text) &&
+        !view_eq(x->reason, view_of(d->reason)))
         add_text(text, "expected reason %.*s, got %s", VIEW_FMT(x->reason), d->reason);
     if (text[0] == '\0')
         return true;
@@ -140,7 +141,8 @@ static void run_expectation(lua_State *L, struct expectation *x)
     else
         t->counts.n_failed++;
     if (t->on_result != NULL)
-        t->on_result(t->arg, &(struct loader_test_result){.file = t->file, .line = x->line, .name = x->name, .passed = passed, .text = text});
+        t->on_result(t->arg, &(struct loader_test_result){
+                                 .file = t->file, .line = x->line, .name = x->name, .passed = passed, .text = text});
     principal_unref(user);
 }
 
@@ -155,7 +157,8 @@ static struct expectation expectation_new(const char *name, int line)
 
 /* --- test "name" {…} --- */
 
-static const char *const test_fields[] = {"user", "repo", "action", "time", "expect", "rule", "reason", "ip", "method", "path", "host", NULL};
+static const char *const test_fields[] = {"user",   "repo", "action", "time", "expect", "rule",
+                                          "reason", "ip",   "method", "path", "host",   NULL};
 
 static bool take_number(const char **p, size_t n_digits, int64_t *ret_n)
 {
@@ -176,9 +179,11 @@ static bool parse_time(struct view text, int64_t *ret_ms)
 
     if (text.n != sizeof("2026-03-02T10:00:00Z") - 1)
         return false;
-    if (!take_number(&p, 4, &year) || *p++ != '-' || !take_number(&p, 2, &month) || *p++ != '-' || !take_number(&p, 2, &day) || *p++ != 'T')
+    if (!take_number(&p, 4, &year) || *p++ != '-' || !take_number(&p, 2, &month) || *p++ != '-' || !take_number(&p, 2, &day) ||
+        *p++ != 'T')
         return false;
-    if (!take_number(&p, 2, &hour) || *p++ != ':' || !take_number(&p, 2, &minute) || *p++ != ':' || !take_number(&p, 2, &second) || *p != 'Z')
+    if (!take_number(&p, 2, &hour) || *p++ != ':' || !take_number(&p, 2, &minute) || *p++ != ':' ||
+        !take_number(&p, 2, &second) || *p != 'Z')
         return false;
     if (year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 59)
         return false;
@@ -307,7 +312,8 @@ static void run_cell(lua_State *L, const char *name, int line, lua_Integer row, 
     x.expect = builtins_check_string(L, top + 5, "a cell");
     if (!view_eq(x.expect, VIEW("allow")) && !view_eq(x.expect, VIEW("deny")))
         luaL_error(L, "grid \"%s\", row %d, column %d: a cell is \"allow\" or \"deny\"", name, (int)row, (int)column);
-    snprintf(label, sizeof(label), "%.150s: %.60s, %.60s (%s)", name, testsubject_user_name(L, x.user), x.repo->repo.full, visibility_name(x.repo->visibility));
+    snprintf(label, sizeof(label), "%.150s: %.60s, %.60s (%s)", name, testsubject_user_name(L, x.user), x.repo->repo.full,
+             visibility_name(x.repo->visibility));
     x.name = label;
     run_expectation(L, &x);
     lua_settop(L, top);
@@ -331,7 +337,8 @@ static int take_grid(lua_State *L)
         if (row == 1)
             n_columns = (lua_Integer)lua_rawlen(L, -1);
         else if ((lua_Integer)lua_rawlen(L, -1) != n_columns)
-            return luaL_error(L, "grid \"%s\": row %d has %d entries instead of %d: every cell is required", name, (int)row, (int)lua_rawlen(L, -1), (int)n_columns);
+            return luaL_error(L, "grid \"%s\": row %d has %d entries instead of %d: every cell is required", name, (int)row,
+                              (int)lua_rawlen(L, -1), (int)n_columns);
         lua_pop(L, 1);
     }
     if (n_rows < 2 || n_columns < 2)
@@ -386,10 +393,12 @@ static void run_file(struct host *host, struct runner *t, const struct source_fi
     t->n_begun = 0;
     chunk_run(host->sandbox, file, BUILTINS_TEST_NAMES, t->findings);
     if (t->n_begun > 0)
-        source_report(t->findings, file->name, t->begun_line, "\"%s\" has a name but no fields: write test \"name\" {…}", t->begun);
+        source_report(t->findings, file->name, t->begun_line, "\"%s\" has a name but no fields: write test \"name\" {…}",
+                      t->begun);
 }
 
-enum gw_err policytest_run(struct engine *e, const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings, loader_test_fn on_result, void *arg,
+enum gw_err policytest_run(struct engine *e, const struct loader_spec *spec, const struct source_set *set,
+                           struct source_findings *findings, loader_test_fn on_result, void *arg,
                            struct policytest_counts *ret_counts)
 {
     struct runner t = {.engine = e, .on_result = on_result, .arg = arg, .findings = findings};

@@ -15,5 +15,6 @@ struct policytest_counts {
     size_t n_passed, n_failed;
 };
 
-enum gw_err policytest_run(struct engine *e, const struct loader_spec *spec, const struct source_set *set, struct source_findings *findings, loader_test_fn on_result, void *arg,
+enum gw_err policytest_run(struct engine *e, const struct loader_spec *spec, const struct source_set *set,
+                           struct source_findings *findings, loader_test_fn on_result, void *arg,
                            struct policytest_counts *ret_counts) GW_MUST_CHECK;

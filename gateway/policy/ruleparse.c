@@ -66,7 +66,8 @@ static bool read_text(const struct parse *p, const char *field, size_t max, stru
 }
 
 /* Calls one() for each string of the list on top of the stack. */
-static void read_list(struct parse *p, const char *field, size_t max, void (*one)(struct parse *p, const char *field, struct view text, void *arg), void *arg)
+static void read_list(struct parse *p, const char *field, size_t max,
+                      void (*one)(struct parse *p, const char *field, struct view text, void *arg), void *arg)
 {
     struct view text;
     lua_Integer n, n_keys = 0;
@@ -79,7 +80,10 @@ static void read_list(struct parse *p, const char *field, size_t max, void (*one
     for (lua_pushnil(p->L); lua_next(p->L, -2) != 0; lua_pop(p->L, 1))
         n_keys++;
     if (n == 0 || n_keys != n || n > RULEPARSE_LIST_MAX) {
-        complain(p, "%s %s", field, n_keys == 0 ? "is empty" : n > RULEPARSE_LIST_MAX ? "is too long" : "must be a list, without other keys and without holes");
+        complain(p, "%s %s", field,
+                 n_keys == 0              ? "is empty"
+                 : n > RULEPARSE_LIST_MAX ? "is too long"
+                                          : "must be a list, without other keys and without holes");
         return;
     }
     for (lua_Integer i = 1; i <= n; i++) {
@@ -177,7 +181,8 @@ static void add_path(struct parse *p, const char *field, struct view text, void 
         globs->p[globs->n++] = keep(p, text);
 }
 
-static void read_globs(struct parse *p, const char *field, struct rule_globs *globs, void (*one)(struct parse *, const char *, struct view, void *))
+static void read_globs(struct parse *p, const char *field, struct rule_globs *globs,
+                       void (*one)(struct parse *, const char *, struct view, void *))
 {
     size_t n = lua_istable(p->L, -1) ? (size_t)lua_rawlen(p->L, -1) : 0;
 
@@ -229,8 +234,9 @@ static void read_actions(struct parse *p, const char *field)
 
 static void read_visibility(struct parse *p, const char *field)
 {
-    static const char *const names[] = {[VISIBILITY_PENDING] = "(pending)",   [VISIBILITY_UNKNOWN] = "unknown", [VISIBILITY_PRIVATE] = "private",
-                                        [VISIBILITY_INTERNAL] = "internal", [VISIBILITY_PUBLIC] = "public",   NULL};
+    static const char *const names[] = {
+        [VISIBILITY_PENDING] = "(pending)", [VISIBILITY_UNKNOWN] = "unknown", [VISIBILITY_PRIVATE] = "private",
+        [VISIBILITY_INTERNAL] = "internal", [VISIBILITY_PUBLIC] = "public",   NULL};
     struct choice_arg a = {.names = names};
 
     read_list(p, field, 16, add_choice, &a);
@@ -285,8 +291,10 @@ static const char *keep_text(struct parse *p, const char *field, size_t max)
 }
 
 /* Reasons that the gateway gives itself: a rule that used one would make the record ambiguous. */
-static const char *const taken_reasons[] = {"no_rule", "claims_missing", "error", "no_policy", "allowed", "login_required", "step_up", "step_up_failed", "own_path",
-                                            "untrusted_peer", "rate_limited", "audit_unavailable", "store_unavailable", "identity_too_large", NULL};
+static const char *const taken_reasons[] = {
+    "no_rule",           "claims_missing",     "error",    "no_policy",      "allowed",      "login_required",
+    "step_up",           "step_up_failed",     "own_path", "untrusted_peer", "rate_limited", "audit_unavailable",
+    "store_unavailable", "identity_too_large", NULL};
 
 static void read_reason(struct parse *p, const char *field)
 {
@@ -335,10 +343,25 @@ static const struct {
     const char *name;
     void (*read)(struct parse *p, const char *field);
 } fields[] = {
-    {"groups", read_groups},   {"not_groups", read_not_groups}, {"entitlements", read_entitlements}, {"repos", read_repos},     {"paths", read_paths},
-    {"actions", read_actions}, {"visibility", read_visibility}, {"everyone", read_everyone},         {"when", read_when},       {"unless", read_unless},
-    {"reason", read_reason},   {"message", read_message},       {"hint", read_hint},                 {"owner", read_note},      {"ticket", read_note},
-    {"grants", refuse_field},  {"expires", refuse_field},       {"max_auth_age", refuse_field},      {"mfa", refuse_field},
+    {"groups", read_groups},
+    {"not_groups", read_not_groups},
+    {"entitlements", read_entitlements},
+    {"repos", read_repos},
+    {"paths", read_paths},
+    {"actions", read_actions},
+    {"visibility", read_visibility},
+    {"everyone", read_everyone},
+    {"when", read_when},
+    {"unless", read_unless},
+    {"reason", read_reason},
+    {"message", read_message},
+    {"hint", read_hint},
+    {"owner", read_note},
+    {"ticket", read_note},
+    {"grants", refuse_field},
+    {"expires", refuse_field},
+    {"max_auth_age", refuse_field},
+    {"mfa", refuse_field},
 };
 enum { N_FIELDS = sizeof(fields) / sizeof(fields[0]) };
 
@@ -361,7 +384,8 @@ static void check_keys(const struct parse *p)
             nearest_offer(&near, view_of(fields[i].name));
         }
         if (!known)
-            complain(p, "there is no field '%.*s'%s", (int)(key.n < 64 ? key.n : 64), key.p, nearest_format(&near, hint, sizeof(hint)));
+            complain(p, "there is no field '%.*s'%s", (int)(key.n < 64 ? key.n : 64), key.p,
+                     nearest_format(&near, hint, sizeof(hint)));
     }
 }
 
@@ -409,7 +433,8 @@ static int take_table(lua_State *L)
     rp->n_begun--;
     other = ruleset_find(rp->rules, name);
     if (other != NULL)
-        source_report(rp->findings, rp->file, p.line, "rule \"%s\": this name is used at %s:%d already", name.p, other->file, other->line);
+        source_report(rp->findings, rp->file, p.line, "rule \"%s\": this name is used at %s:%d already", name.p, other->file,
+                      other->line);
     if (++rp->n_file_rules == RULEPARSE_FILE_RULES_MAX + 1)
         return luaL_error(L, "more than %d rules in one file", RULEPARSE_FILE_RULES_MAX);
     if (ruleset_add(rp->rules, (enum rule_kind)lua_tointeger(L, lua_upvalueindex(1)), &p.rule) != GW_OK)
@@ -450,7 +475,8 @@ static int begin_rule(lua_State *L)
 void ruleparse_finish_file(struct ruleparse *rp)
 {
     if (rp->n_begun > 0)
-        source_report(rp->findings, rp->file, rp->begun_line, "rule \"%s\" has a name but no fields: write allow \"name\" {…}", rp->begun);
+        source_report(rp->findings, rp->file, rp->begun_line, "rule \"%s\" has a name but no fields: write allow \"name\" {…}",
+                      rp->begun);
     rp->n_begun = 0;
     rp->n_file_rules = 0;
 }

@@ -24,9 +24,10 @@ struct rule {
     enum rule_kind kind;
     const char *name, *file;
     int line;
-    struct rule_numbers groups, not_groups, entitlements; /* numbers of the rule set's interned names; groups and entitlements: any of */
+    struct rule_numbers groups, not_groups,
+        entitlements; /* numbers of the rule set's interned names; groups and entitlements: any of */
     struct rule_globs repos, paths;
-    unsigned actions, visibilities; /* bits by enum value; 0 = any */
+    unsigned actions, visibilities;      /* bits by enum value; 0 = any */
     const char *reason, *message, *hint; /* NULL = none */
     int when, unless;                    /* numbers in the state's table of functions; 0 = none */
 };

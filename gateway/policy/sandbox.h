@@ -42,7 +42,7 @@ struct sandbox {
     int64_t cpu_start_us; /* thread CPU time when the first hook fired; 0 = not yet */
     size_t bytes, bytes_max, settled_bytes;
     enum sandbox_budget spent;
-    bool is_excused; /* the error was raised on purpose, or is about what the data were, not about the rule */
+    bool is_excused;               /* the error was raised on purpose, or is about what the data were, not about the rule */
     char error[SANDBOX_ERROR_MAX]; /* of the last call that failed */
     char where[SANDBOX_WHERE_MAX]; /* file:line where a budget was spent */
 };
@@ -62,7 +62,7 @@ enum gw_err sandbox_call(struct sandbox *sb, int n_args, int n_results) GW_MUST_
 void sandbox_debit(lua_State *L, size_t n);
 /* Does not return. */
 void sandbox_exhaust(lua_State *L, enum sandbox_budget budget);
-const char *sandbox_version(void); /* "lua 5.4.4" */
+const char *sandbox_version(void);                      /* "lua 5.4.4" */
 const char *sandbox_budget_name(enum sandbox_budget b); /* "budget_instructions", … */
 
 static inline struct sandbox *sandbox_of(lua_State *L)

@@ -9,7 +9,8 @@ static void principal_unrefp(struct principal **pp)
     principal_unref(*pp);
 }
 
-static void put_names(struct buf *out, const struct intern *names, const struct rule_numbers *wanted, const struct rule_numbers *barred)
+static void put_names(struct buf *out, const struct intern *names, const struct rule_numbers *wanted,
+                      const struct rule_numbers *barred)
 {
     bool is_first = true;
 
@@ -34,8 +35,10 @@ static enum gw_err make_user(const struct engine *e, const struct rule *r, struc
     GW_CLEANUP(buf_deinit) struct buf json = BUF(PACK_BYTES_MAX), claims = BUF(PACK_BYTES_MAX);
     enum gw_err err;
 
-    buf_puts(&json, "{\"iss\":\"https://smoke.invalid/\",\"sub\":\"smoke\",\"preferred_username\":\"smoke\",\"name\":\"Smoke\",\"email\":\"smoke@smoke.invalid\","
-                    "\"email_verified\":true,\"sid\":\"smoke\",\"auth_time\":1700000000,\"amr\":[\"mfa\"],\"entitlements\":");
+    buf_puts(
+        &json,
+        "{\"iss\":\"https://smoke.invalid/\",\"sub\":\"smoke\",\"preferred_username\":\"smoke\",\"name\":\"Smoke\",\"email\":\"smoke@smoke.invalid\","
+        "\"email_verified\":true,\"sid\":\"smoke\",\"auth_time\":1700000000,\"amr\":[\"mfa\"],\"entitlements\":");
     put_names(&json, &e->rules.entitlements, &r->entitlements, NULL);
     buf_puts(&json, ",\"repogate\":{\"v\":1,\"attributes\":{},\"service\":false,\"groups\":");
     put_names(&json, &e->rules.groups, &r->groups, &r->not_groups);
@@ -71,7 +74,8 @@ static bool make_repo(const struct loader_spec *spec, const struct rule *r, stru
         buf_put(&text, forge);
     buf_put_byte(&text, ':');
     put_example(&text, rest);
-    return buf_ok(&text) && repo_parse_ref(spec->forges, spec->n_forges, buf_view(&text), ret_repo) == GW_OK && ret_repo->forge != NULL;
+    return buf_ok(&text) && repo_parse_ref(spec->forges, spec->n_forges, buf_view(&text), ret_repo) == GW_OK &&
+           ret_repo->forge != NULL;
 }
 
 static enum action first_action(const struct rule *r)
@@ -85,7 +89,9 @@ static enum action first_action(const struct rule *r)
 /* False: a finding was reported. */
 static bool try_once(struct engine *e, const struct rule *r, const struct policy_input *in, struct source_findings *findings)
 {
-    static const char *const modes[] = {[HOST_SMOKE_ABSENT] = "attributes absent", [HOST_SMOKE_STRING] = "attributes that are strings", [HOST_SMOKE_LIST] = "attributes that are lists"};
+    static const char *const modes[] = {[HOST_SMOKE_ABSENT] = "attributes absent",
+                                        [HOST_SMOKE_STRING] = "attributes that are strings",
+                                        [HOST_SMOKE_LIST] = "attributes that are lists"};
     const char *text = "";
     bool is_excused = false;
     char what[SANDBOX_ERROR_MAX + 64];
@@ -98,12 +104,17 @@ static bool try_once(struct engine *e, const struct rule *r, const struct policy
 }
 
 /* A mistake shows again and again: one finding a rule is enough. */
-static enum gw_err try_rule(struct engine *e, const struct loader_spec *spec, const struct rule *r, struct source_findings *findings)
+static enum gw_err try_rule(struct engine *e, const struct loader_spec *spec, const struct rule *r,
+                            struct source_findings *findings)
 {
     GW_CLEANUP(principal_unrefp) struct principal *user = NULL;
     GW_CLEANUP(buf_deinit) struct buf path = BUF(2048);
     struct repo repo;
-    struct policy_input in = {.action = first_action(r), .method = VIEW("GET"), .host = VIEW("smoke.invalid"), .now_ms = 1700003600000, .request_id = VIEW("smoke")};
+    struct policy_input in = {.action = first_action(r),
+                              .method = VIEW("GET"),
+                              .host = VIEW("smoke.invalid"),
+                              .now_ms = 1700003600000,
+                              .request_id = VIEW("smoke")};
     enum gw_err err = make_user(e, r, &user);
 
     if (err != GW_OK)

@@ -47,7 +47,8 @@ static void report_text(struct source_findings *f, const char *file, int line, c
     snprintf(source, sizeof(source), "%.*s", (int)(shown.n < 200 ? shown.n : 200), shown.p == NULL ? "" : shown.p);
     f->n_errors++;
     if (f->report != NULL)
-        f->report(f->arg, &(struct loader_finding){.file = file == NULL ? "" : file, .line = line, .source_line = source, .text = text});
+        f->report(f->arg,
+                  &(struct loader_finding){.file = file == NULL ? "" : file, .line = line, .source_line = source, .text = text});
 }
 
 void source_report(struct source_findings *f, const char *file, int line, const char *fmt, ...)
@@ -105,8 +106,8 @@ static size_t utf8_take(const uint8_t *p, size_t n, uint32_t *ret_cp)
 /* What makes text look other than it is: embeddings, overrides, isolates, marks, and invisible joiners. */
 static bool is_deceptive(uint32_t cp)
 {
-    return (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x200e || cp == 0x200f || cp == 0x061c || (cp >= 0x200b && cp <= 0x200d) ||
-           cp == 0x2060 || cp == 0xfeff;
+    return (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x200e || cp == 0x200f || cp == 0x061c ||
+           (cp >= 0x200b && cp <= 0x200d) || cp == 0x2060 || cp == 0xfeff;
 }
 
 static bool text_is_plain(struct source_findings *f, const struct source_file *file)
@@ -246,7 +247,8 @@ enum gw_err source_set_load(const char *dir, struct source_findings *f, struct s
     return GW_OK;
 }
 
-enum gw_err source_set_revision(const struct source_set *set, const struct loader_env *env, size_t n_env, char out[DECISION_REVISION_LEN + 1])
+enum gw_err source_set_revision(const struct source_set *set, const struct loader_env *env, size_t n_env,
+                                char out[DECISION_REVISION_LEN + 1])
 {
     GW_CLEANUP(buf_deinit) struct buf manifest = BUF(1024 * 1024);
     uint8_t digest[DIGEST_BYTES];

@@ -36,7 +36,8 @@ struct source_findings {
 void source_set_deinit(struct source_set *set);
 enum gw_err source_set_load(const char *dir, struct source_findings *f, struct source_set *ret_set) GW_MUST_CHECK;
 /* The revision: 12 hex digits of the SHA-256 over rule files (name, size, digest) and settings. */
-enum gw_err source_set_revision(const struct source_set *set, const struct loader_env *env, size_t n_env, char out[DECISION_REVISION_LEN + 1]) GW_MUST_CHECK;
+enum gw_err source_set_revision(const struct source_set *set, const struct loader_env *env, size_t n_env,
+                                char out[DECISION_REVISION_LEN + 1]) GW_MUST_CHECK;
 
 /* file may be NULL; line 0 = none. */
 void source_report(struct source_findings *f, const char *file, int line, const char *fmt, ...) GW_PRINTF(4, 5);

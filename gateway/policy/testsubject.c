@@ -11,7 +11,8 @@ enum { JSON_DEPTH_MAX = 12, STACK_NEEDED = 64 };
 
 static const char forges_key = 0, n_forges_key = 0;
 
-static const char *const user_fields[] = {"username", "uid", "name", "email", "email_verified", "groups", "attributes", "entitlements", "service", "via", "session", "claims", NULL};
+static const char *const user_fields[] = {"username",     "uid",     "name", "email",   "email_verified", "groups", "attributes",
+                                          "entitlements", "service", "via",  "session", "claims",         NULL};
 static const char *const session_fields[] = {"auth_age", "mfa", "stale", NULL};
 
 /* --- user {…} --- */
@@ -306,7 +307,8 @@ static const char *put_attributes(lua_State *L, struct buf *out)
 /* The table of fields on top. */
 static const char *put_claims(lua_State *L, struct buf *out, int64_t now_ms, bool *ret_is_stale)
 {
-    static const char *const plain[][2] = {{"name", "name"}, {"email", "email"}, {"email_verified", "email_verified"}, {"preferred_username", "username"}};
+    static const char *const plain[][2] = {
+        {"name", "name"}, {"email", "email"}, {"email_verified", "email_verified"}, {"preferred_username", "username"}};
     bool is_service = take_flag(L, "service");
     const char *error = NULL;
 

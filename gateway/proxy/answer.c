@@ -195,7 +195,19 @@ enum gw_err answer_head_parse(struct view head, struct answer_ask ask, struct an
 
 /* ---- body ---- */
 
-enum chunk_state { CHUNK_SIZE, CHUNK_BLANK, CHUNK_EXTENSION, CHUNK_SIZE_LF, CHUNK_DATA, CHUNK_CR, CHUNK_LF, TRAILER_START, TRAILER_LINE, TRAILER_LF, TRAILER_END_LF };
+enum chunk_state {
+    CHUNK_SIZE,
+    CHUNK_BLANK,
+    CHUNK_EXTENSION,
+    CHUNK_SIZE_LF,
+    CHUNK_DATA,
+    CHUNK_CR,
+    CHUNK_LF,
+    TRAILER_START,
+    TRAILER_LINE,
+    TRAILER_LF,
+    TRAILER_END_LF
+};
 
 void answer_body_init(struct answer_body *b, const struct answer_head *head)
 {

@@ -29,7 +29,7 @@ struct answer_head {
     int status;
     bool is_keepalive; /* the connection may carry another request after this answer */
     enum answer_framing framing;
-    int64_t content_length; /* -1 unknown */
+    int64_t content_length;                         /* -1 unknown */
     struct relay_header headers[RELAY_HEADERS_MAX]; /* hop-by-hop and framing fields left out */
     size_t n_headers;
 };
@@ -39,7 +39,8 @@ struct answer_head {
 enum answer_step answer_head_end(struct view bytes, size_t seen, size_t *ret_n, const char **ret_why);
 
 /* head: as found by answer_head_end(). GW_E_UPSTREAM with *ret_why set; *ret_head is then undefined. */
-enum gw_err answer_head_parse(struct view head, struct answer_ask ask, struct answer_head *ret_head, const char **ret_why) GW_MUST_CHECK;
+enum gw_err answer_head_parse(struct view head, struct answer_ask ask, struct answer_head *ret_head, const char **ret_why)
+    GW_MUST_CHECK;
 
 struct answer_body {
     enum answer_framing framing;

@@ -146,7 +146,8 @@ static enum gw_err github_url(FACTS)
         return GW_OK;
     /* The forge named github is github.com to workspaces, through whatever mirror it is reached; a server of one's own has a name of its own. */
     bool is_public = strcmp(r->forge->name, "github") == 0;
-    const struct view parts[] = {is_public ? VIEW("https://github.com") : view_of(r->forge->url), VIEW("/"), view_of(r->owner), VIEW("/"), view_of(r->name)};
+    const struct view parts[] = {is_public ? VIEW("https://github.com") : view_of(r->forge->url), VIEW("/"), view_of(r->owner),
+                                 VIEW("/"), view_of(r->name)};
     *ret = arena_join(a, parts, sizeof(parts) / sizeof(parts[0]));
     return ret->p == NULL ? GW_E_NOMEM : GW_OK;
 }
@@ -160,11 +161,11 @@ static enum gw_err as_it_is(struct view v, struct view *ret)
     return GW_OK;
 }
 
-#define AS_IT_IS(fn, what)              \
-    static enum gw_err fn(FACTS)        \
-    {                                   \
-        (void)a;                        \
-        return as_it_is((what), ret);   \
+#define AS_IT_IS(fn, what)            \
+    static enum gw_err fn(FACTS)      \
+    {                                 \
+        (void)a;                      \
+        return as_it_is((what), ret); \
     }
 AS_IT_IS(path, f->path)
 AS_IT_IS(repo_full, f->repo == NULL ? VIEW_NONE : view_of(f->repo->full))
@@ -216,10 +217,12 @@ static enum gw_err add(struct attribution_list *list, struct view name, struct v
     return GW_OK;
 }
 
-enum gw_err attribution_add(struct attribution_list *list, enum attribution_receiver to, const struct attribution_facts *facts, struct arena *a)
+enum gw_err attribution_add(struct attribution_list *list, enum attribution_receiver to, const struct attribution_facts *facts,
+                            struct arena *a)
 {
     struct attribution_facts f = *facts;
-    size_t budget = to == ATTRIBUTION_WORKSPACE ? ATTRIBUTION_WORKSPACE_IDENTITY_MAX_BYTES : ATTRIBUTION_ANSWER_IDENTITY_MAX_BYTES;
+    size_t budget =
+        to == ATTRIBUTION_WORKSPACE ? ATTRIBUTION_WORKSPACE_IDENTITY_MAX_BYTES : ATTRIBUTION_ANSWER_IDENTITY_MAX_BYTES;
     if (to == ATTRIBUTION_ANSWER && f.path.n > ATTRIBUTION_ANSWER_PATH_MAX_BYTES)
         f.path = VIEW("");
     size_t used = 0, before = list->n;
@@ -275,7 +278,8 @@ static bool client_header_passes(const struct request *r, const struct header *h
     }
 }
 
-static enum gw_err add_cookie(struct attribution_list *list, struct view value, attribution_cookie_fn is_our_cookie, void *arg, struct arena *a)
+static enum gw_err add_cookie(struct attribution_list *list, struct view value, attribution_cookie_fn is_our_cookie, void *arg,
+                              struct arena *a)
 {
     GW_CLEANUP(buf_deinit) struct buf left = BUF(REQUEST_HEAD_MAX_BYTES);
     cookie_filter(&left, value, is_our_cookie, arg);
@@ -287,7 +291,8 @@ static enum gw_err add_cookie(struct attribution_list *list, struct view value, 
     return kept.p == NULL ? GW_E_NOMEM : add(list, VIEW("Cookie"), kept);
 }
 
-static enum gw_err add_clients(struct attribution_list *list, const struct request *r, attribution_cookie_fn is_our_cookie, void *arg, struct arena *a)
+static enum gw_err add_clients(struct attribution_list *list, const struct request *r, attribution_cookie_fn is_our_cookie,
+                               void *arg, struct arena *a)
 {
     enum gw_err err = GW_OK;
     for (size_t i = 0; i < r->n_headers && err == GW_OK; i++) {
@@ -300,8 +305,9 @@ static enum gw_err add_clients(struct attribution_list *list, const struct reque
     return err;
 }
 
-enum gw_err attribution_for_workspace(struct attribution_list *list, const struct request *r, const struct attribution_facts *facts,
-                                      attribution_cookie_fn is_our_cookie, void *arg, struct arena *a)
+enum gw_err attribution_for_workspace(struct attribution_list *list, const struct request *r,
+                                      const struct attribution_facts *facts, attribution_cookie_fn is_our_cookie, void *arg,
+                                      struct arena *a)
 {
     size_t before = list->n;
     enum gw_err err = add_clients(list, r, is_our_cookie, arg, a);
@@ -344,9 +350,18 @@ static bool set_cookie_passes(struct view value, attribution_cookie_fn is_our_co
 static bool reaches_too_far(struct view name)
 {
     static const struct view names[] = {
-        VIEW("strict-transport-security"), VIEW("clear-site-data"),    VIEW("service-worker-allowed"), VIEW("alt-svc"),
-        VIEW("public-key-pins"),           VIEW("nel"),                VIEW("report-to"),              VIEW("x-accel-redirect"),
-        VIEW("x-accel-expires"),           VIEW("x-accel-limit-rate"), VIEW("x-accel-charset"),        VIEW("x-sendfile"),
+        VIEW("strict-transport-security"),
+        VIEW("clear-site-data"),
+        VIEW("service-worker-allowed"),
+        VIEW("alt-svc"),
+        VIEW("public-key-pins"),
+        VIEW("nel"),
+        VIEW("report-to"),
+        VIEW("x-accel-redirect"),
+        VIEW("x-accel-expires"),
+        VIEW("x-accel-limit-rate"),
+        VIEW("x-accel-charset"),
+        VIEW("x-sendfile"),
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (header_is_alias(name, names[i]))

@@ -50,10 +50,12 @@ struct attribution_list {
 typedef bool (*attribution_cookie_fn)(struct view name, void *arg);
 
 /* Appends ours. */
-enum gw_err attribution_add(struct attribution_list *list, enum attribution_receiver to, const struct attribution_facts *facts, struct arena *a) GW_MUST_CHECK;
+enum gw_err attribution_add(struct attribution_list *list, enum attribution_receiver to, const struct attribution_facts *facts,
+                            struct arena *a) GW_MUST_CHECK;
 /* Appends what is left of the client's headers, then ours: what relay_request.headers wants. */
-enum gw_err attribution_for_workspace(struct attribution_list *list, const struct request *r, const struct attribution_facts *facts,
-                                      attribution_cookie_fn is_our_cookie, void *arg, struct arena *a) GW_MUST_CHECK;
+enum gw_err attribution_for_workspace(struct attribution_list *list, const struct request *r,
+                                      const struct attribution_facts *facts, attribution_cookie_fn is_our_cookie, void *arg,
+                                      struct arena *a) GW_MUST_CHECK;
 /* May this header of a workspace's answer reach the browser (and the proxy on the way)? */
 bool attribution_answer_passes(struct view name, struct view value, attribution_cookie_fn is_our_cookie, void *arg);
 /* The target for the workspace: base path, then the rest byte for byte, or "/", then the query if query.p is set. p == NULL without memory. */

@@ -145,7 +145,8 @@ static enum gw_err start_job(struct names *s, struct entry *e, struct view host)
     return GW_OK;
 }
 
-enum gw_err names_find(struct names *s, struct view host, int64_t ttl_ms, struct names_waiter *w, const struct names_list **ret_list)
+enum gw_err names_find(struct names *s, struct view host, int64_t ttl_ms, struct names_waiter *w,
+                       const struct names_list **ret_list)
 {
     if (host.n == 0 || host.n > NAMES_TEXT_MAX)
         return GW_E_INVALID;

@@ -35,5 +35,6 @@ enum gw_err names_new(struct loop *l, struct jobs *resolver, struct names **ret_
 /* No waiter may be left; jobs under way end later and free what is theirs. */
 void names_free(struct names *s);
 /* Remembered: *ret_list is set, borrowed until the next call, and w is not used. Otherwise it is NULL and w->fn is called later. */
-enum gw_err names_find(struct names *s, struct view host, int64_t ttl_ms, struct names_waiter *w, const struct names_list **ret_list) GW_MUST_CHECK;
+enum gw_err names_find(struct names *s, struct view host, int64_t ttl_ms, struct names_waiter *w,
+                       const struct names_list **ret_list) GW_MUST_CHECK;
 void names_drop(struct names_waiter *w);

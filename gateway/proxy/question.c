@@ -14,7 +14,8 @@ static bool is_visible(struct view v)
 static bool is_ours(struct view name)
 {
     static const struct view names[] = {
-        {"host", 4}, {"content-length", 14}, {"transfer-encoding", 17}, {"connection", 10}, {"upgrade", 7}, {"te", 2}, {"trailer", 7}, {"expect", 6},
+        {"host", 4},    {"content-length", 14}, {"transfer-encoding", 17}, {"connection", 10}, {"upgrade", 7}, {"te", 2},
+        {"trailer", 7}, {"expect", 6},
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (view_eq_ci(name, names[i]))
@@ -45,7 +46,8 @@ static void put_field(struct buf *out, struct view name, struct view value)
 static void put_framing(struct buf *out, const struct relay_request *req)
 {
     /* Without a body these methods still need a length (RFC 9110 8.6): some servers answer 411. */
-    bool expects_body = view_eq(req->method, VIEW("POST")) || view_eq(req->method, VIEW("PUT")) || view_eq(req->method, VIEW("PATCH"));
+    bool expects_body =
+        view_eq(req->method, VIEW("POST")) || view_eq(req->method, VIEW("PUT")) || view_eq(req->method, VIEW("PATCH"));
     if (req->has_body && req->is_chunked) {
         buf_puts(out, "Transfer-Encoding: chunked\r\n");
     } else if (req->has_body || expects_body) {

@@ -20,9 +20,9 @@ _Static_assert((int)WINDOW_BYTES == (int)RELAY_WINDOW_BYTES, "one window each wa
 
 enum {
     HEAD_READ_BYTES = 16 * 1024,
-    CHUNK_SIZE_BYTES = 7,      /* "10000" CR LF at most */
+    CHUNK_SIZE_BYTES = 7,                            /* "10000" CR LF at most */
     CHUNK_OVERHEAD_BYTES = CHUNK_SIZE_BYTES + 2 + 5, /* with the CR LF behind it and room for the last chunk */
-    RESUME_BYTES = RELAY_WINDOW_BYTES / 2, /* free space from which on it is worth waking the other side */
+    RESUME_BYTES = RELAY_WINDOW_BYTES / 2,           /* free space from which on it is worth waking the other side */
 };
 
 enum phase { CONNECTING, AWAITING_HEAD, STREAMING, SWITCHED, ENDED, FAILED };
@@ -229,7 +229,8 @@ static void ask_again(struct relay *r)
     r->phase = CONNECTING;
     r->question_sent = 0;
     r->upload_is_broken = false;
-    enum gw_err err = upstream_open(r->pool->upstreams, view_at(r->address, r->n_address), UPSTREAM_FRESH, &upstream_events, r, &r->up);
+    enum gw_err err =
+        upstream_open(r->pool->upstreams, view_at(r->address, r->n_address), UPSTREAM_FRESH, &upstream_events, r, &r->up);
     if (err != GW_OK)
         fail(r, err, "no connection to the workspace");
 }
@@ -449,7 +450,8 @@ static enum gw_err start(struct relay *r, const struct relay_request *req)
     return GW_OK;
 }
 
-enum gw_err relay_start(struct relay_pool *p, const struct relay_request *req, const struct relay_events *ev, void *arg, struct relay **ret_relay)
+enum gw_err relay_start(struct relay_pool *p, const struct relay_request *req, const struct relay_events *ev, void *arg,
+                        struct relay **ret_relay)
 {
     if (p->n_active >= p->limits.active_max)
         return GW_E_LIMIT;

@@ -37,8 +37,8 @@ struct relay_header {
 struct relay_request {
     struct view address; /* host:port to connect to: an IP address, or a name (resolved on the job pool) */
     struct view method;
-    struct view target; /* origin form, sent byte for byte */
-    struct view host;   /* Host header */
+    struct view target;                 /* origin form, sent byte for byte */
+    struct view host;                   /* Host header */
     const struct relay_header *headers; /* already filtered and attributed; no Host, no framing, no hop-by-hop */
     size_t n_headers;
     bool has_body;
@@ -71,8 +71,8 @@ struct relay_limits {
     int64_t connect_ms, first_byte_ms, idle_ms, pool_idle_ms, resolved_ttl_ms;
     size_t pool_idle_max, active_max;
 };
-#define RELAY_LIMITS                                                                                                                   \
-    ((struct relay_limits){RELAY_CONNECT_TIMEOUT_MS, RELAY_FIRST_BYTE_TIMEOUT_MS, RELAY_IDLE_TIMEOUT_MS, RELAY_POOL_IDLE_MS,           \
+#define RELAY_LIMITS                                                                                                         \
+    ((struct relay_limits){RELAY_CONNECT_TIMEOUT_MS, RELAY_FIRST_BYTE_TIMEOUT_MS, RELAY_IDLE_TIMEOUT_MS, RELAY_POOL_IDLE_MS, \
                            RELAY_RESOLVED_TTL_MS, RELAY_POOL_IDLE_MAX, RELAY_ACTIVE_MAX})
 /* Other limits than RELAY_LIMITS, for relays started from now on. */
 void relay_pool_set_limits(struct relay_pool *p, const struct relay_limits *limits);
@@ -82,7 +82,8 @@ size_t relay_pool_window_bytes(const struct relay_pool *p);
 size_t relay_pool_idle(const struct relay_pool *p);
 
 /* Copies what it needs of the request. No event is called before it returns. GW_E_LIMIT, GW_E_NOMEM, GW_E_INVALID (a byte that could inject). */
-enum gw_err relay_start(struct relay_pool *p, const struct relay_request *req, const struct relay_events *ev, void *arg, struct relay **ret_relay) GW_MUST_CHECK;
+enum gw_err relay_start(struct relay_pool *p, const struct relay_request *req, const struct relay_events *ev, void *arg,
+                        struct relay **ret_relay) GW_MUST_CHECK;
 void relay_free(struct relay *r);
 /* Takes up to n bytes of the request's body, returns how many fitted. Once the answer is complete or the workspace reads no more, all
  * are taken and dropped. A body longer or shorter than content_length fails with GW_E_INVALID: it never reaches the workspace as whole. */

@@ -172,7 +172,8 @@ static enum gw_err begin(struct tunnel *t, const struct view early[2])
     return err;
 }
 
-enum gw_err tunnel_start(struct tunnel_pool *p, int client_fd, struct view client_early, int workspace_fd, struct view workspace_early)
+enum gw_err tunnel_start(struct tunnel_pool *p, int client_fd, struct view client_early, int workspace_fd,
+                         struct view workspace_early)
 {
     const int fds[2] = {client_fd, workspace_fd};
     const struct view early[2] = {client_early, workspace_early};

@@ -18,7 +18,8 @@ enum gw_err tunnel_pool_new(struct loop *l, struct tunnel_pool **ret_pool) GW_MU
 /* Cuts all that are open. */
 void tunnel_pool_free(struct tunnel_pool *p);
 /* client_early, workspace_early: bytes already read from each side. Closes both sockets on error too. */
-enum gw_err tunnel_start(struct tunnel_pool *p, int client_fd, struct view client_early, int workspace_fd, struct view workspace_early) GW_MUST_CHECK;
+enum gw_err tunnel_start(struct tunnel_pool *p, int client_fd, struct view client_early, int workspace_fd,
+                         struct view workspace_early) GW_MUST_CHECK;
 size_t tunnel_count(const struct tunnel_pool *p);
 /* Memory that waiting bytes hold now. */
 size_t tunnel_pool_window_bytes(const struct tunnel_pool *p);

@@ -15,7 +15,7 @@
 
 struct upstream {
     struct upstream_pool *pool;
-    struct loop_fd lf; /* fd -1: no socket now */
+    struct loop_fd lf;       /* fd -1: no socket now */
     struct loop_timer timer; /* until it is open */
     struct upstream_events ev;
     void *arg;
@@ -307,8 +307,8 @@ static enum gw_err begin(struct upstream *u, struct view host)
     return loop_timer_start(p->loop, &u->timer, 0);
 }
 
-enum gw_err upstream_open(struct upstream_pool *p, struct view address, enum upstream_choice choice, const struct upstream_events *ev, void *arg,
-                          struct upstream **ret_upstream)
+enum gw_err upstream_open(struct upstream_pool *p, struct view address, enum upstream_choice choice,
+                          const struct upstream_events *ev, void *arg, struct upstream **ret_upstream)
 {
     struct view host;
     if (address.n > UPSTREAM_ADDRESS_MAX)

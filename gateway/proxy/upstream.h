@@ -40,8 +40,8 @@ void upstream_pool_set_limits(struct upstream_pool *p, const struct upstream_lim
  * that must not be sent twice. UPSTREAM_FRESH: none. */
 enum upstream_choice { UPSTREAM_FRESH, UPSTREAM_KEPT, UPSTREAM_KEPT_CHECKED };
 
-enum gw_err upstream_open(struct upstream_pool *p, struct view address, enum upstream_choice choice, const struct upstream_events *ev,
-                          void *arg, struct upstream **ret_upstream) GW_MUST_CHECK;
+enum gw_err upstream_open(struct upstream_pool *p, struct view address, enum upstream_choice choice,
+                          const struct upstream_events *ev, void *arg, struct upstream **ret_upstream) GW_MUST_CHECK;
 /* The socket was kept and can be used at once; `opened` will not be called. */
 bool upstream_is_kept(const struct upstream *u);
 int upstream_fd(const struct upstream *u);

@@ -187,8 +187,8 @@ static ssize_t read_source(void *cls, uint64_t pos, char *out, size_t n)
     return 0;
 }
 
-static void on_upgraded(void *cls, struct MHD_Connection *mhd, void *con_cls, const char *extra_in, size_t extra_in_size, MHD_socket sock,
-                        struct MHD_UpgradeResponseHandle *urh)
+static void on_upgraded(void *cls, struct MHD_Connection *mhd, void *con_cls, const char *extra_in, size_t extra_in_size,
+                        MHD_socket sock, struct MHD_UpgradeResponseHandle *urh)
 {
     struct conn *c = cls;
     (void)mhd, (void)con_cls;
@@ -205,8 +205,8 @@ static struct MHD_Response *make_response(struct conn *c)
     static char nothing[] = "";
     switch (c->answer) {
     case ANSWER_STREAM:
-        return MHD_create_response_from_callback(c->source.length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)c->source.length, STREAM_BLOCK_BYTES,
-                                                 read_source, c, NULL);
+        return MHD_create_response_from_callback(c->source.length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)c->source.length,
+                                                 STREAM_BLOCK_BYTES, read_source, c, NULL);
     case ANSWER_UPGRADE:
         return MHD_create_response_for_upgrade(on_upgraded, c);
     case ANSWER_PLAIN:
@@ -295,7 +295,8 @@ struct add_args {
     bool is_full;
 };
 
-static enum MHD_Result add_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_n, const char *value, size_t value_n)
+static enum MHD_Result add_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_n, const char *value,
+                                  size_t value_n)
 {
     struct add_args *a = cls;
     (void)kind;
@@ -440,8 +441,8 @@ static enum MHD_Result on_complete(struct conn *c)
     return MHD_YES;
 }
 
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version, const char *upload_data,
-                                  size_t *upload_data_size, void **con_cls)
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
+                                  const char *upload_data, size_t *upload_data_size, void **con_cls)
 {
     struct conn *c = *con_cls;
     (void)cls, (void)mhd, (void)url;
@@ -627,7 +628,8 @@ enum gw_err listener_bind(const char *host, uint16_t *port, int *ret_fd)
         return GW_E_INVALID;
     GW_CLEANUP(gw_closep) int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int on = 1, off = 0;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
         return GW_E_IO;
     if (!is_v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0)
         return GW_E_IO;
@@ -644,12 +646,13 @@ enum gw_err listener_bind(const char *host, uint16_t *port, int *ret_fd)
 
 static struct MHD_Daemon *start_daemon(struct listener *l)
 {
-    return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, l,
-        MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, l->spec.fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, l,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_URI_LOG_CALLBACK, on_target, l, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, l,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_HEAD_MAX_BYTES, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)LISTENER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)LISTENER_STALL_S, MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+                            on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, l->spec.fd,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
+                            MHD_OPTION_URI_LOG_CALLBACK, on_target, l, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, l,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_HEAD_MAX_BYTES,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)LISTENER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                            (unsigned)LISTENER_STALL_S, MHD_OPTION_END);
 }
 
 enum gw_err listener_new(const struct listener_spec *spec, struct listener **ret_listener)

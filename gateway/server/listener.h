@@ -10,8 +10,8 @@
 
 enum {
     LISTENER_CONNECTIONS_MAX = 20000, /* per core */
-    LISTENER_IDLE_MS = 75000,         /* a head, and a form, must be whole this long after the last answer, or after the connection */
-    LISTENER_STALL_S = 300,           /* no byte either way while answering */
+    LISTENER_IDLE_MS = 75000, /* a head, and a form, must be whole this long after the last answer, or after the connection */
+    LISTENER_STALL_S = 300,   /* no byte either way while answering */
     LISTENER_DISCARD_MAX = 8 * 1024 * 1024, /* of a body that is no longer wanted */
 };
 

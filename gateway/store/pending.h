@@ -16,10 +16,10 @@
 
 enum {
     PENDING_LIFE_S = 600,
-    PENDING_SKEW_S = 60,        /* how far another replica's clock may be ahead */
-    PENDING_PER_BROWSER = 5,    /* attempts kept, the one about to be added included */
+    PENDING_SKEW_S = 60,          /* how far another replica's clock may be ahead */
+    PENDING_PER_BROWSER = 5,      /* attempts kept, the one about to be added included */
     PENDING_COOKIES_BYTES = 4096, /* of names and values kept; NGINX takes Cookie headers up to 8 KiB by default */
-    PENDING_DROPS_MAX = 8,      /* deletions in one answer, whose head must stay small */
+    PENDING_DROPS_MAX = 8,        /* deletions in one answer, whose head must stay small */
     PENDING_RD_MAX = 2048,
     PENDING_ATTEMPT_LEN = 22, /* 128 random bits in b64url */
     PENDING_RANDOM_LEN = 43,  /* 256 */
@@ -39,8 +39,8 @@ struct pending {
 enum gw_err pending_new(struct view rd, int64_t now_s, struct pending *ret_pending) GW_MUST_CHECK;
 /* Appends the cookie's value. */
 enum gw_err pending_seal(const struct seal_ring *ring, const struct pending *p, struct buf *out) GW_MUST_CHECK;
-enum gw_err pending_open(const struct seal_ring *ring, struct view cookie_value, int64_t now_s,
-                         struct pending *ret_pending) GW_MUST_CHECK;
+enum gw_err pending_open(const struct seal_ring *ring, struct view cookie_value, int64_t now_s, struct pending *ret_pending)
+    GW_MUST_CHECK;
 /* In constant time. */
 bool pending_has_state(const struct pending *p, struct view state);
 
@@ -62,5 +62,5 @@ enum gw_err pending_challenge(struct view verifier, char out[PENDING_RANDOM_LEN 
 typedef void (*pending_fn)(void *arg, enum gw_err err);
 /* Marks the attempt used, through the job pool. fn is called later on l, exactly once, if this returns GW_OK: GW_OK go on;
  * GW_E_EXPIRED used before; GW_E_IO, GW_E_LIMIT the store failed or is full. Here: GW_E_LIMIT pool full, GW_E_NOMEM. */
-enum gw_err pending_use(struct store *store, struct jobs *jobs, struct loop *l, const struct pending *p, pending_fn fn,
-                        void *arg) GW_MUST_CHECK;
+enum gw_err pending_use(struct store *store, struct jobs *jobs, struct loop *l, const struct pending *p, pending_fn fn, void *arg)
+    GW_MUST_CHECK;

@@ -259,7 +259,7 @@ static void load_done(void *arg)
 }
 
 static enum gw_err start_load(struct sessions *ss, struct shard *sh, struct loop *l, const uint8_t *id, struct view cookie,
-                                    session_fn fn, void *arg)
+                              session_fn fn, void *arg)
 {
     struct load *load = calloc(1, sizeof(*load));
     if (load == NULL)

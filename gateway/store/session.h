@@ -60,8 +60,8 @@ void sessions_free(struct sessions *ss);
 enum session_found { SESSION_NONE, SESSION_FOUND, SESSION_LOADING };
 
 /* Memory only. SESSION_FOUND: *ret_session is a counted reference. SESSION_LOADING: not known here, ask session_load(). */
-enum session_found session_find(struct sessions *ss, struct view cookie, int64_t now_s,
-                                struct session **ret_session) GW_MUST_CHECK;
+enum session_found session_find(struct sessions *ss, struct view cookie, int64_t now_s, struct session **ret_session)
+    GW_MUST_CHECK;
 
 /* s: a counted reference for the callee, NULL unless GW_OK. GW_E_NOTFOUND: none, or over its limits, or it cannot be opened. */
 typedef void (*session_fn)(void *arg, enum gw_err err, struct session *s);

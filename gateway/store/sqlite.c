@@ -19,30 +19,28 @@ enum { SCHEMA_VERSION = 1, BUSY_TIMEOUT_MS = 5000, PATH_BYTES_MAX = 4096, FILE_M
 
 /* The version is bumped by writes that change what is sealed, not by touching. SQLITE's own length checks keep a defect of
  * ours out; what a hand at the file changed is checked again when it is read. */
-static const char SCHEMA[] =
-    "CREATE TABLE session ("
-    " id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),"
-    " sid_mac BLOB NOT NULL CHECK (length(sid_mac) = 32),"
-    " sub_mac BLOB NOT NULL CHECK (length(sub_mac) = 32),"
-    " version INTEGER NOT NULL,"
-    " created_s INTEGER NOT NULL, seen_s INTEGER NOT NULL, expires_s INTEGER NOT NULL,"
-    " label BLOB NOT NULL, secret BLOB NOT NULL) STRICT;"
-    "CREATE INDEX session_expires ON session (expires_s);"
-    "CREATE INDEX session_seen ON session (seen_s);"
-    "CREATE TABLE attempt ("
-    " id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),"
-    " expires_s INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX attempt_expires ON attempt (expires_s);"
-    "PRAGMA user_version = 1;";
+static const char SCHEMA[] = "CREATE TABLE session ("
+                             " id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),"
+                             " sid_mac BLOB NOT NULL CHECK (length(sid_mac) = 32),"
+                             " sub_mac BLOB NOT NULL CHECK (length(sub_mac) = 32),"
+                             " version INTEGER NOT NULL,"
+                             " created_s INTEGER NOT NULL, seen_s INTEGER NOT NULL, expires_s INTEGER NOT NULL,"
+                             " label BLOB NOT NULL, secret BLOB NOT NULL) STRICT;"
+                             "CREATE INDEX session_expires ON session (expires_s);"
+                             "CREATE INDEX session_seen ON session (seen_s);"
+                             "CREATE TABLE attempt ("
+                             " id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),"
+                             " expires_s INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+                             "CREATE INDEX attempt_expires ON attempt (expires_s);"
+                             "PRAGMA user_version = 1;";
 
-static const char SETTINGS[] =
-    "PRAGMA synchronous = NORMAL;"
-    "PRAGMA secure_delete = ON;"            /* a row that was logged out leaves no bytes behind */
-    "PRAGMA cache_size = -8192;"            /* KiB */
-    "PRAGMA journal_size_limit = 16777216;" /* bytes that the WAL keeps after a checkpoint */
-    "PRAGMA temp_store = MEMORY;"
-    "PRAGMA cell_size_check = ON;"
-    "PRAGMA trusted_schema = OFF;";
+static const char SETTINGS[] = "PRAGMA synchronous = NORMAL;"
+                               "PRAGMA secure_delete = ON;"            /* a row that was logged out leaves no bytes behind */
+                               "PRAGMA cache_size = -8192;"            /* KiB */
+                               "PRAGMA journal_size_limit = 16777216;" /* bytes that the WAL keeps after a checkpoint */
+                               "PRAGMA temp_store = MEMORY;"
+                               "PRAGMA cell_size_check = ON;"
+                               "PRAGMA trusted_schema = OFF;";
 
 enum stmt { STMT_PUT, STMT_GET, STMT_TOUCH, STMT_DELETE, STMT_USE, STMT_SWEEP_SESSIONS, STMT_SWEEP_ATTEMPTS, STMT_COUNT };
 
@@ -325,14 +323,11 @@ static enum gw_err touch(struct sqlite *q, const uint8_t *id, int64_t seen_s)
     return n == 0 ? GW_E_NOTFOUND : GW_OK;
 }
 
-static enum gw_err delete(struct sqlite *q, const uint8_t *id)
-{
-    int n;
-    enum gw_err err = set_durable(q, true);
+static enum gw_err delete (struct sqlite *q, const uint8_t *id) {
+    int n; enum gw_err err = set_durable(q, true);
     if (err == GW_OK)
         err = stmt_write(q, STMT_DELETE, bind_bytes(q->stmts[STMT_DELETE], 1, id, DIGEST_BYTES), "deleting a session", &n);
-    if (err == GW_OK)
-        q->n_sessions -= n;
+    if (err == GW_OK) q->n_sessions -= n;
     return err;
 }
 
@@ -359,8 +354,8 @@ static enum gw_err sweep(struct sqlite *q, int64_t now_s, int64_t idle_s, size_t
     enum gw_err err = set_durable(q, false);
     if (err != GW_OK)
         return err;
-    int rc = sqlite3_bind_int64(st, 1, now_s) | sqlite3_bind_int64(st, 2, now_s - idle_s) |
-             sqlite3_bind_int(st, 3, STORE_SWEEP_MAX);
+    int rc =
+        sqlite3_bind_int64(st, 1, now_s) | sqlite3_bind_int64(st, 2, now_s - idle_s) | sqlite3_bind_int(st, 3, STORE_SWEEP_MAX);
     err = stmt_write(q, STMT_SWEEP_SESSIONS, rc, "sweeping sessions", &n_sessions);
     if (err != GW_OK)
         return err;
@@ -377,22 +372,22 @@ static enum gw_err sweep(struct sqlite *q, int64_t now_s, int64_t idle_s, size_t
 
 /* ---- the operations: each takes the lock around its statement ---- */
 
-#define LOCKED(name, params, call)                   \
-    static enum gw_err name params                   \
-    {                                                \
-        struct sqlite *q = of_store(s);              \
-        pthread_mutex_lock(&q->lock);                \
-        enum gw_err err = call;                      \
-        pthread_mutex_unlock(&q->lock);              \
-        return err;                                  \
+#define LOCKED(name, params, call)      \
+    static enum gw_err name params      \
+    {                                   \
+        struct sqlite *q = of_store(s); \
+        pthread_mutex_lock(&q->lock);   \
+        enum gw_err err = call;         \
+        pthread_mutex_unlock(&q->lock); \
+        return err;                     \
     }
 
-LOCKED(op_put, (struct store *s, const struct store_row *row), put(q, row))
-LOCKED(op_get, (struct store *s, const uint8_t id[DIGEST_BYTES], struct store_row *ret_row), get(q, id, ret_row))
-LOCKED(op_touch, (struct store *s, const uint8_t id[DIGEST_BYTES], int64_t seen_s), touch(q, id, seen_s))
-LOCKED(op_delete, (struct store *s, const uint8_t id[DIGEST_BYTES]), delete(q, id))
-LOCKED(op_use, (struct store *s, const uint8_t id[DIGEST_BYTES], int64_t expires_s), use_attempt(q, id, expires_s))
-LOCKED(op_sweep, (struct store *s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed), sweep(q, now_s, idle_s, ret_n_removed))
+LOCKED(op_put, (struct store * s, const struct store_row *row), put(q, row))
+LOCKED(op_get, (struct store * s, const uint8_t id[DIGEST_BYTES], struct store_row *ret_row), get(q, id, ret_row))
+LOCKED(op_touch, (struct store * s, const uint8_t id[DIGEST_BYTES], int64_t seen_s), touch(q, id, seen_s))
+LOCKED(op_delete, (struct store * s, const uint8_t id[DIGEST_BYTES]), delete (q, id))
+LOCKED(op_use, (struct store * s, const uint8_t id[DIGEST_BYTES], int64_t expires_s), use_attempt(q, id, expires_s))
+LOCKED(op_sweep, (struct store * s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed), sweep(q, now_s, idle_s, ret_n_removed))
 
 static const struct store_ops SQLITE_OPS = {
     .close = close_db,

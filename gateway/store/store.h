@@ -20,10 +20,10 @@ enum {
 struct store;
 
 struct store_row {
-    uint8_t id[DIGEST_BYTES];        /* SHA-256 of the cookie's value */
-    uint8_t sid_mac[DIGEST_BYTES];   /* HMAC of (iss, sid); zeroes if there is no sid */
-    uint8_t sub_mac[DIGEST_BYTES];   /* HMAC of (iss, sub) */
-    int64_t version;                 /* counts writes, for compare-and-swap */
+    uint8_t id[DIGEST_BYTES];      /* SHA-256 of the cookie's value */
+    uint8_t sid_mac[DIGEST_BYTES]; /* HMAC of (iss, sid); zeroes if there is no sid */
+    uint8_t sub_mac[DIGEST_BYTES]; /* HMAC of (iss, sub) */
+    int64_t version;               /* counts writes, for compare-and-swap */
     int64_t created_s, seen_s, expires_s;
     struct buf label;  /* sealed username and address, server's key */
     struct buf secret; /* sealed claims and tokens, server's key and cookie */

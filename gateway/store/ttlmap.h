@@ -16,8 +16,8 @@ enum { TTLMAP_ENTRY_BYTES = 72 };
 struct ttlmap;
 
 struct ttlmap_spec {
-    size_t max_entries; /* at least 1 */
-    size_t max_cost;    /* 0 = only entries are counted */
+    size_t max_entries;        /* at least 1 */
+    size_t max_cost;           /* 0 = only entries are counted */
     void (*drop)(void *value); /* NULL = nothing to do */
 };
 
@@ -27,8 +27,8 @@ void ttlmap_free(struct ttlmap *m);
 /* NULL if there is none, or none that lives at now_s. */
 void *ttlmap_find(struct ttlmap *m, const uint8_t key[DIGEST_BYTES], int64_t now_s);
 /* Lives while now_s < expires_s. Consumes the value, also on failure; replaces what was there, also on failure. */
-enum gw_err ttlmap_put(struct ttlmap *m, const uint8_t key[DIGEST_BYTES], void *value, size_t cost,
-                       int64_t expires_s) GW_MUST_CHECK;
+enum gw_err ttlmap_put(struct ttlmap *m, const uint8_t key[DIGEST_BYTES], void *value, size_t cost, int64_t expires_s)
+    GW_MUST_CHECK;
 /* False if there was none. */
 bool ttlmap_remove(struct ttlmap *m, const uint8_t key[DIGEST_BYTES]);
 /* Walks in no order: size_t pos = 0; while (ttlmap_next(m, &pos, &key, &value)) …, expired entries too. The map may change

@@ -11,9 +11,9 @@
 
 struct buf {
     char *p;
-    size_t n;        /* bytes in use */
-    size_t size;     /* bytes allocated */
-    size_t cap;      /* most bytes it may hold */
+    size_t n;    /* bytes in use */
+    size_t size; /* bytes allocated */
+    size_t cap;  /* most bytes it may hold */
     bool failed;
 };
 

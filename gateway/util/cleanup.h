@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #define GW_CLEANUP(freep) __attribute__((cleanup(freep)))
-#define GW_TAKE(p)                   \
-    __extension__({                  \
-        __typeof__(p) taken_ = (p);  \
-        (p) = NULL;                  \
-        taken_;                      \
+#define GW_TAKE(p)                  \
+    __extension__({                 \
+        __typeof__(p) taken_ = (p); \
+        (p) = NULL;                 \
+        taken_;                     \
     })
 
 /* Defines static inline void name(type **pp) { freefn(*pp); } */

@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-int64_t epoch_now_s(void);  /* seconds since 1970 */
-int64_t epoch_now_ms(void); /* milliseconds since 1970 */
+int64_t epoch_now_s(void);   /* seconds since 1970 */
+int64_t epoch_now_ms(void);  /* milliseconds since 1970 */
 int64_t epoch_mono_us(void); /* monotonic microseconds; never fixed */
 /* Milliseconds since 1970 for tests; a negative value gives the real clock back. */
 void epoch_fix_ms(int64_t ms);

@@ -44,6 +44,7 @@ void meter_format_markdown(struct buf *out)
     buf_puts(out, "| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for (size_t i = 0; i < METER_COUNT; i++) {
         const struct meter_row *m = &rows[i];
-        buf_printf(out, "| `%s` | %s | %s%s%s | %s |\n", m->name, m->type, m->labels[0] == '\0' ? "" : "`", m->labels, m->labels[0] == '\0' ? "" : "`", m->help);
+        buf_printf(out, "| `%s` | %s | %s%s%s | %s |\n", m->name, m->type, m->labels[0] == '\0' ? "" : "`", m->labels,
+                   m->labels[0] == '\0' ? "" : "`", m->help);
     }
 }

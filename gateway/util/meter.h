@@ -7,37 +7,38 @@
 #include "util/buf.h"
 
 /* id, name, labels (or ""), type, help */
-#define METER_TABLE(X)                                                                                                  \
-    X(METER_REQUESTS, "repogate_requests_total", "", "counter", "Requests received.")                                   \
-    X(METER_REQUESTS_REFUSED, "repogate_requests_refused_total", "", "counter", "Requests refused before routing.")      \
-    X(METER_DECISION_ALLOW, "repogate_decisions_total", "outcome=\"allow\"", "counter", "Decisions by outcome.")         \
-    X(METER_DECISION_DENY, "repogate_decisions_total", "outcome=\"deny\"", "counter", "Decisions by outcome.")           \
-    X(METER_DECISION_LOGIN, "repogate_decisions_total", "outcome=\"login\"", "counter", "Decisions by outcome.")         \
-    X(METER_DECISION_ERROR, "repogate_decisions_total", "outcome=\"error\"", "counter", "Decisions by outcome.")         \
-    X(METER_LOGIN_OK, "repogate_logins_total", "result=\"ok\"", "counter", "Logins by result.")                          \
-    X(METER_LOGIN_FAILED, "repogate_logins_total", "result=\"failed\"", "counter", "Logins by result.")                  \
-    X(METER_BEARER_VERIFIED, "repogate_bearer_verifications_total", "", "counter", "Bearer tokens verified by signature.") \
-    X(METER_POLICY_ERRORS, "repogate_policy_errors_total", "", "counter", "Rules that erred.")                           \
-    X(METER_POLICY_RELOADS, "repogate_policy_reloads_total", "result=\"ok\"", "counter", "Policy reloads by result.")    \
-    X(METER_POLICY_REJECTED, "repogate_policy_reloads_total", "result=\"rejected\"", "counter", "Policy reloads by result.") \
-    X(METER_AUDIT_LINES, "repogate_audit_lines_total", "", "counter", "Audit lines written.")                            \
-    X(METER_AUDIT_FAILED, "repogate_audit_failures_total", "", "counter", "Audit lines that could not be written.")      \
-    X(METER_AUTH_BODY_ANNOUNCED, "repogate_auth_body_announced_total", "", "counter", "Auth requests that announced a body; each costs the proxy a connection.") \
-    X(METER_SESSIONS_CACHED, "repogate_sessions_cached", "", "gauge", "Sessions in memory.")                             \
-    X(METER_JOBS_REFUSED, "repogate_jobs_refused_total", "", "counter", "Blocking jobs refused because the queue was full.") \
+#define METER_TABLE(X)                                                                                                         \
+    X(METER_REQUESTS, "repogate_requests_total", "", "counter", "Requests received.")                                          \
+    X(METER_REQUESTS_REFUSED, "repogate_requests_refused_total", "", "counter", "Requests refused before routing.")            \
+    X(METER_DECISION_ALLOW, "repogate_decisions_total", "outcome=\"allow\"", "counter", "Decisions by outcome.")               \
+    X(METER_DECISION_DENY, "repogate_decisions_total", "outcome=\"deny\"", "counter", "Decisions by outcome.")                 \
+    X(METER_DECISION_LOGIN, "repogate_decisions_total", "outcome=\"login\"", "counter", "Decisions by outcome.")               \
+    X(METER_DECISION_ERROR, "repogate_decisions_total", "outcome=\"error\"", "counter", "Decisions by outcome.")               \
+    X(METER_LOGIN_OK, "repogate_logins_total", "result=\"ok\"", "counter", "Logins by result.")                                \
+    X(METER_LOGIN_FAILED, "repogate_logins_total", "result=\"failed\"", "counter", "Logins by result.")                        \
+    X(METER_BEARER_VERIFIED, "repogate_bearer_verifications_total", "", "counter", "Bearer tokens verified by signature.")     \
+    X(METER_POLICY_ERRORS, "repogate_policy_errors_total", "", "counter", "Rules that erred.")                                 \
+    X(METER_POLICY_RELOADS, "repogate_policy_reloads_total", "result=\"ok\"", "counter", "Policy reloads by result.")          \
+    X(METER_POLICY_REJECTED, "repogate_policy_reloads_total", "result=\"rejected\"", "counter", "Policy reloads by result.")   \
+    X(METER_AUDIT_LINES, "repogate_audit_lines_total", "", "counter", "Audit lines written.")                                  \
+    X(METER_AUDIT_FAILED, "repogate_audit_failures_total", "", "counter", "Audit lines that could not be written.")            \
+    X(METER_AUTH_BODY_ANNOUNCED, "repogate_auth_body_announced_total", "", "counter",                                          \
+      "Auth requests that announced a body; each costs the proxy a connection.")                                               \
+    X(METER_SESSIONS_CACHED, "repogate_sessions_cached", "", "gauge", "Sessions in memory.")                                   \
+    X(METER_JOBS_REFUSED, "repogate_jobs_refused_total", "", "counter", "Blocking jobs refused because the queue was full.")   \
     X(METER_FETCHES, "repogate_backchannel_requests_total", "", "counter", "HTTP exchanges with the provider and the forges.") \
-    X(METER_FETCH_FAILED, "repogate_backchannel_failures_total", "", "counter", "HTTP exchanges that failed.")           \
-    X(METER_PROBES, "repogate_visibility_probes_total", "", "counter", "Visibility probes sent to forges.")              \
-    X(METER_PROXIED, "repogate_proxied_requests_total", "", "counter", "Requests routed to workspaces.")                 \
-    X(METER_PROXY_FAILED, "repogate_proxy_failures_total", "", "counter", "Requests whose workspace could not answer.")  \
-    X(METER_TUNNELS_OPEN, "repogate_websockets_open", "", "gauge", "WebSockets carried now.")                            \
+    X(METER_FETCH_FAILED, "repogate_backchannel_failures_total", "", "counter", "HTTP exchanges that failed.")                 \
+    X(METER_PROBES, "repogate_visibility_probes_total", "", "counter", "Visibility probes sent to forges.")                    \
+    X(METER_PROXIED, "repogate_proxied_requests_total", "", "counter", "Requests routed to workspaces.")                       \
+    X(METER_PROXY_FAILED, "repogate_proxy_failures_total", "", "counter", "Requests whose workspace could not answer.")        \
+    X(METER_TUNNELS_OPEN, "repogate_websockets_open", "", "gauge", "WebSockets carried now.")                                  \
     X(METER_CONNECTIONS, "repogate_connections_open", "", "gauge", "Client connections open now.")
 
 enum meter_id {
 #define X(id, name, labels, type, help) id,
     METER_TABLE(X)
 #undef X
-    METER_COUNT
+        METER_COUNT
 };
 
 void meter_add(enum meter_id id, int64_t n);

@@ -93,7 +93,8 @@ enum gw_err seal_mac(const struct seal_ring *ring, size_t i, struct view purpose
     return err;
 }
 
-static enum gw_err derive(const struct seal_ring *ring, size_t i, struct view purpose, struct view context, uint8_t out[DIGEST_BYTES])
+static enum gw_err derive(const struct seal_ring *ring, size_t i, struct view purpose, struct view context,
+                          uint8_t out[DIGEST_BYTES])
 {
     uint8_t context_digest[DIGEST_BYTES];
     char info[PURPOSE_MAX + 1 + DIGEST_BYTES];

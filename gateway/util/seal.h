@@ -20,12 +20,15 @@ enum gw_err seal_ring_new(const uint8_t (*keys)[SEAL_KEY_BYTES], size_t n_keys, 
 void seal_ring_free(struct seal_ring *ring);
 
 /* Appends the sealed text to out. context may be empty; a secret context (a cookie) makes the key depend on it. */
-enum gw_err seal_put(const struct seal_ring *ring, struct view purpose, struct view context, struct view plain, struct buf *out) GW_MUST_CHECK;
+enum gw_err seal_put(const struct seal_ring *ring, struct view purpose, struct view context, struct view plain, struct buf *out)
+    GW_MUST_CHECK;
 /* Appends the plain text to out. GW_E_INVALID whatever is wrong with it. */
-enum gw_err seal_open(const struct seal_ring *ring, struct view purpose, struct view context, struct view sealed, struct buf *out) GW_MUST_CHECK;
+enum gw_err seal_open(const struct seal_ring *ring, struct view purpose, struct view context, struct view sealed, struct buf *out)
+    GW_MUST_CHECK;
 /* HMAC-SHA-256 under a key derived from ring key number i for the purpose; for lookups that must survive rotation, try
  * every i below seal_ring_count(). i == 0 is the sealing key. */
-enum gw_err seal_mac(const struct seal_ring *ring, size_t i, struct view purpose, struct view data, uint8_t out[32]) GW_MUST_CHECK;
+enum gw_err seal_mac(const struct seal_ring *ring, size_t i, struct view purpose, struct view data, uint8_t out[32])
+    GW_MUST_CHECK;
 size_t seal_ring_count(const struct seal_ring *ring);
 
 static inline void seal_ring_freep(struct seal_ring **pp)

@@ -19,7 +19,8 @@ enum gw_err driver_format_id(const struct driver_ask *ask, char out[DRIVER_ID_LE
 {
     /* neither an issuer nor a repository holds a NUL, so no two triples read alike */
     const struct view nul = {"", 1};
-    const struct view parts[] = {principal_iss(ask->principal), nul, principal_sub(ask->principal), nul, view_of(ask->repo->full)};
+    const struct view parts[] = {principal_iss(ask->principal), nul, principal_sub(ask->principal), nul,
+                                 view_of(ask->repo->full)};
     uint8_t digest[DIGEST_BYTES];
     char hex[DIGEST_HEX_LEN + 1];
     enum gw_err err = digest_sha256_parts(parts, sizeof(parts) / sizeof(parts[0]), digest);

@@ -32,7 +32,8 @@ struct driver {
     const struct driver_ops *ops;
 };
 
-enum gw_err driver_route(const struct driver *d, const struct driver_ask *ask, struct arena *a, struct driver_route *ret_route) GW_MUST_CHECK;
+enum gw_err driver_route(const struct driver *d, const struct driver_ask *ask, struct arena *a, struct driver_route *ret_route)
+    GW_MUST_CHECK;
 void driver_free(struct driver *d);
 
 enum { DRIVER_ID_LEN = 3 + 20 };

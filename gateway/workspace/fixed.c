@@ -29,7 +29,7 @@ struct fixed {
     size_t n_authority; /* the address's first bytes: the authority as written */
     size_t id_at;       /* where {id} stands in both */
     bool has_id;
-    bool is_filled_in;  /* some segment is no literal */
+    bool is_filled_in;     /* some segment is no literal */
     struct view base_path; /* if not is_filled_in */
     struct segment segments[SEGMENTS_MAX];
     size_t n_segments;
@@ -251,7 +251,8 @@ static enum gw_err route_with_id(const struct fixed *f, const struct driver_ask 
     return route->address.p == NULL || route->host.p == NULL ? GW_E_NOMEM : GW_OK;
 }
 
-static enum gw_err fixed_route(const struct driver *d, const struct driver_ask *ask, struct arena *a, struct driver_route *ret_route)
+static enum gw_err fixed_route(const struct driver *d, const struct driver_ask *ask, struct arena *a,
+                               struct driver_route *ret_route)
 {
     const struct fixed *f = (const struct fixed *)(const void *)d;
     struct driver_route route = {

@@ -51,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         return 0;
     }
-    if (head.status < 100 || head.status > 599 || head.n_headers > RELAY_HEADERS_MAX || (head.framing == ANSWER_LENGTH && head.content_length < 0))
+    if (head.status < 100 || head.status > 599 || head.n_headers > RELAY_HEADERS_MAX ||
+        (head.framing == ANSWER_LENGTH && head.content_length < 0))
         abort();
     check_body(&head, data + 2 + n, size - 2 - n, 1u + data[1] % 64);
     return 0;

@@ -24,8 +24,8 @@ static void judge(const struct principal *user, const struct repo *repo, enum vi
     require(engine_eval(engine, &in, &d) == GW_OK && engine_eval(engine, &in, &again) == GW_OK);
     require(d.verdict == again.verdict && strcmp(d.reason, again.reason) == 0 && d.needs_visibility == again.needs_visibility);
     if (d.verdict == VERDICT_ALLOW)
-        require(principal_missing(user) == PRINCIPAL_COMPLETE &&
-                (pack_list_has(principal_groups(user), VIEW("admins")) || pack_list_has(principal_groups(user), VIEW("developers"))));
+        require(principal_missing(user) == PRINCIPAL_COMPLETE && (pack_list_has(principal_groups(user), VIEW("admins")) ||
+                                                                  pack_list_has(principal_groups(user), VIEW("developers"))));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -30,7 +30,8 @@ static struct principal *person(const char *json)
 {
     struct buf claims = BUF(4096);
     struct principal *p = NULL;
-    require(pack_parse(view_of(json), &claims) == GW_OK && principal_new(pack_root(claims.p), PRINCIPAL_SESSION, true, &p) == GW_OK);
+    require(pack_parse(view_of(json), &claims) == GW_OK &&
+            principal_new(pack_root(claims.p), PRINCIPAL_SESSION, true, &p) == GW_OK);
     buf_deinit(&claims);
     return p;
 }
@@ -39,8 +40,10 @@ static void prepare(void)
 {
     require(mkdtemp(dir) != NULL);
     snprintf(path, sizeof(path), "%s/p.lua", dir);
-    dora = person("{\"iss\":\"i\",\"sub\":\"dora\",\"preferred_username\":\"dora\",\"repogate\":{\"v\":1,\"groups\":[\"developers\"],\"attributes\":{\"a\":[\"acme/*\"]}}}");
-    dave = person("{\"iss\":\"i\",\"sub\":\"dave\",\"preferred_username\":\"dave\",\"repogate\":{\"v\":1,\"groups\":[],\"attributes\":{\"a\":\"x\"}}}");
+    dora = person(
+        "{\"iss\":\"i\",\"sub\":\"dora\",\"preferred_username\":\"dora\",\"repogate\":{\"v\":1,\"groups\":[\"developers\"],\"attributes\":{\"a\":[\"acme/*\"]}}}");
+    dave = person(
+        "{\"iss\":\"i\",\"sub\":\"dave\",\"preferred_username\":\"dave\",\"repogate\":{\"v\":1,\"groups\":[],\"attributes\":{\"a\":\"x\"}}}");
     atexit(tidy);
 }
 

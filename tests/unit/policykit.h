@@ -75,7 +75,8 @@ static inline struct engine *kit_load(struct view rules, struct buf *findings)
     struct loader_spec spec = kit_spec(dir);
     enum gw_err err = loader_load(&spec, kit_report, findings, &e);
     kit_rmdir(dir);
-    ck_assert_msg((err == GW_OK) == (findings->n == 0), "%s but: %s", gw_err_name(err), findings->n == 0 ? "no findings" : findings->p);
+    ck_assert_msg((err == GW_OK) == (findings->n == 0), "%s but: %s", gw_err_name(err),
+                  findings->n == 0 ? "no findings" : findings->p);
     ck_assert(err == GW_OK || err == GW_E_POLICY);
     return err == GW_OK ? e : NULL;
 }
@@ -103,10 +104,11 @@ static inline struct principal *kit_claims(const char *json)
 static inline struct principal *kit_user(const char *name, const char *groups, const char *attributes)
 {
     char json[16384];
-    snprintf(json, sizeof(json),
-             "{\"iss\":\"https://a.example/\",\"sub\":\"%s\",\"preferred_username\":\"%s\",\"sid\":\"s\",\"auth_time\":1699999940,\"entitlements\":[\"gpu\"],"
-             "\"repogate\":{\"v\":1,\"groups\":%s,\"attributes\":%s}}",
-             name, name, groups, attributes);
+    snprintf(
+        json, sizeof(json),
+        "{\"iss\":\"https://a.example/\",\"sub\":\"%s\",\"preferred_username\":\"%s\",\"sid\":\"s\",\"auth_time\":1699999940,\"entitlements\":[\"gpu\"],"
+        "\"repogate\":{\"v\":1,\"groups\":%s,\"attributes\":%s}}",
+        name, name, groups, attributes);
     return kit_claims(json);
 }
 
@@ -119,7 +121,14 @@ static inline struct repo kit_repo(const char *ref)
 
 static inline struct policy_input kit_input(const struct principal *user, const struct repo *repo, enum visibility_value v)
 {
-    struct policy_input in = {.user = user, .repo = repo, .visibility = v, .method = VIEW("GET"), .host = VIEW("dev.example.org"), .path = VIEW("/"), .now_ms = 1700000000000, .request_id = VIEW("id")};
+    struct policy_input in = {.user = user,
+                              .repo = repo,
+                              .visibility = v,
+                              .method = VIEW("GET"),
+                              .host = VIEW("dev.example.org"),
+                              .path = VIEW("/"),
+                              .now_ms = 1700000000000,
+                              .request_id = VIEW("id")};
     ck_assert_int_eq(ipaddr_parse(VIEW("192.0.2.7"), &in.ip), GW_OK);
     return in;
 }

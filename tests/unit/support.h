@@ -6,10 +6,10 @@
 
 #include "util/buf.h"
 
-#define ck_view_eq(v, literal)                                                                              \
-    do {                                                                                                    \
-        struct view ck_v_ = (v), ck_w_ = view_of(literal);                                                  \
-        ck_assert_msg(view_eq(ck_v_, ck_w_), "'%.*s' is not '%s'", VIEW_FMT(ck_v_), (literal));             \
+#define ck_view_eq(v, literal)                                                                  \
+    do {                                                                                        \
+        struct view ck_v_ = (v), ck_w_ = view_of(literal);                                      \
+        ck_assert_msg(view_eq(ck_v_, ck_w_), "'%.*s' is not '%s'", VIEW_FMT(ck_v_), (literal)); \
     } while (0)
 
 static inline int support_run(Suite *s)

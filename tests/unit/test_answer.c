@@ -19,7 +19,13 @@ static enum gw_err parse(struct view text, struct answer_ask ask, const char **r
     return answer_head_parse(text, ask, &head, ret_why);
 }
 
-#define BAD(text) {VIEW(text "\r\n\r\n"), {0}}
+#define BAD(text)              \
+    {                          \
+        VIEW(text "\r\n\r\n"), \
+        {                      \
+            0                  \
+        }                      \
+    }
 static const struct bad_case {
     struct view text;
     struct answer_ask ask;
@@ -115,7 +121,12 @@ static const struct good_case {
     {"HTTP/1.1 100 Continue\r\n\r\n", {0}, 100, ANSWER_EMPTY, -1, true},
     {"HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n", {.is_head = true}, 200, ANSWER_EMPTY, 42, true},
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", {.is_head = true}, 200, ANSWER_EMPTY, -1, true},
-    {"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n", {.wants_upgrade = true}, 101, ANSWER_EMPTY, -1, false},
+    {"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n",
+     {.wants_upgrade = true},
+     101,
+     ANSWER_EMPTY,
+     -1,
+     false},
     {"HTTP/1.1 599 Odd\r\n\r\n", {0}, 599, ANSWER_CLOSE, -1, false},
 };
 
@@ -134,10 +145,11 @@ END_TEST
 START_TEST(leaves_out_hop_by_hop_and_nominated_fields)
 {
     const char *why;
-    ck_assert_int_eq(parse(VIEW("HTTP/1.1 200 OK\r\nA: 1\r\nConnection: X-Hop\r\nX-Hop: no\r\nKeep-Alive: 5\r\nTransfer-Encoding: chunked\r\n"
-                                "Trailer: T\r\nUpgrade: h2c\r\nProxy-Authenticate: x\r\nB:\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n"),
-                           (struct answer_ask){0}, &why),
-                     GW_OK);
+    ck_assert_int_eq(
+        parse(VIEW("HTTP/1.1 200 OK\r\nA: 1\r\nConnection: X-Hop\r\nX-Hop: no\r\nKeep-Alive: 5\r\nTransfer-Encoding: chunked\r\n"
+                   "Trailer: T\r\nUpgrade: h2c\r\nProxy-Authenticate: x\r\nB:\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n"),
+              (struct answer_ask){0}, &why),
+        GW_OK);
     static const char *const names[] = {"A", "B", "Set-Cookie", "Set-Cookie"}, *const values[] = {"1", "", "a=1", "b=2"};
     ck_assert_uint_eq(head.n_headers, 4);
     for (size_t i = 0; i < head.n_headers; i++) {
@@ -194,7 +206,8 @@ END_TEST
 
 /* ---- bodies ---- */
 
-static enum answer_step decode_in_steps(struct answer_body b, struct view text, size_t step_bytes, char *out, size_t *ret_n, size_t *ret_used)
+static enum answer_step decode_in_steps(struct answer_body b, struct view text, size_t step_bytes, char *out, size_t *ret_n,
+                                        size_t *ret_used)
 {
     enum answer_step step = ANSWER_MORE;
     size_t at = 0, total = 0;

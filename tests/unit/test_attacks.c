@@ -52,9 +52,11 @@ static void check_denied(struct engine *e, const char *name, struct view wanted)
         struct decision d = kit_eval(e, &bad);
         ck_assert_msg(d.verdict == VERDICT_DENY && d.is_error && d.n_errors == 1, "%s: %s", name, d.reason);
         ck_assert_str_eq(d.reason, "error");
-        ck_assert_msg(view_contains(view_of(d.errors[0].text), wanted), "%s: '%s' without '%.*s'", name, d.errors[0].text, VIEW_FMT(wanted));
+        ck_assert_msg(view_contains(view_of(d.errors[0].text), wanted), "%s: '%s' without '%.*s'", name, d.errors[0].text,
+                      VIEW_FMT(wanted));
         d = kit_eval(e, &good);
-        ck_assert_msg(d.verdict == VERDICT_ALLOW && d.n_errors == 0, "%s: alice: %s %s", name, d.reason, d.n_errors == 0 ? "" : d.errors[0].text);
+        ck_assert_msg(d.verdict == VERDICT_ALLOW && d.n_errors == 0, "%s: alice: %s %s", name, d.reason,
+                      d.n_errors == 0 ? "" : d.errors[0].text);
     }
     principal_unref(mallory);
     principal_unref(alice);
@@ -64,14 +66,16 @@ START_TEST(K_is_refused_or_stopped)
 {
     char text[65536];
     const char *name = names[_i];
-    struct view attack = attack_read(name, text, sizeof(text)), at_load = expectation(attack, VIEW("-- load: ")), at_decision = expectation(attack, VIEW("-- deny: "));
+    struct view attack = attack_read(name, text, sizeof(text)), at_load = expectation(attack, VIEW("-- load: ")),
+                at_decision = expectation(attack, VIEW("-- deny: "));
     struct buf findings = BUF(1024 * 1024);
     struct engine *e = kit_load(attack, &findings);
 
     ck_assert_msg((at_load.n == 0) != (at_decision.n == 0), "%s says not what is expected", name);
     if (at_load.n > 0) {
         ck_assert_msg(e == NULL, "%s was loaded", name);
-        ck_assert_msg(view_contains(buf_view(&findings), at_load), "%s: '%s' without '%.*s'", name, findings.p, VIEW_FMT(at_load));
+        ck_assert_msg(view_contains(buf_view(&findings), at_load), "%s: '%s' without '%.*s'", name, findings.p,
+                      VIEW_FMT(at_load));
     } else {
         ck_assert_msg(e != NULL, "%s: %s", name, findings.p);
         check_denied(e, name, at_decision);

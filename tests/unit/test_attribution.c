@@ -33,7 +33,8 @@ static void set_up(void)
     arena = ARENA(256 * 1024);
     list.n = 0;
     request_reset(&req);
-    dora = person("\"preferred_username\":\"dora\",\"name\":\"Dora \xc3\x84\",\"email\":\"d@x.org\",\"groups\":[\"a\",\"b|c\",\" d%\"],\"entitlements\":[\"deploy\"]");
+    dora = person(
+        "\"preferred_username\":\"dora\",\"name\":\"Dora \xc3\x84\",\"email\":\"d@x.org\",\"groups\":[\"a\",\"b|c\",\" d%\"],\"entitlements\":[\"deploy\"]");
 }
 
 static void tear_down(void)
@@ -80,8 +81,9 @@ static bool is_there(const char *name)
 }
 
 static const char *const to_both[] = {
-    "X-authentik-username", "X-authentik-groups", "X-authentik-entitlements", "X-authentik-email",     "X-authentik-name", "X-authentik-uid",
-    "X-Authentik-User",     "X-Request-Path",     "X-GitHub-Repo",            "X-Repogate-Repo", "X-Repogate-Decision-Id", "traceparent",
+    "X-authentik-username", "X-authentik-groups", "X-authentik-entitlements", "X-authentik-email",
+    "X-authentik-name",     "X-authentik-uid",    "X-Authentik-User",         "X-Request-Path",
+    "X-GitHub-Repo",        "X-Repogate-Repo",    "X-Repogate-Decision-Id",   "traceparent",
 };
 static const char *const to_workspace[] = {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP"};
 enum { N_BOTH = sizeof(to_both) / sizeof(to_both[0]), N_WORKSPACE = sizeof(to_workspace) / sizeof(to_workspace[0]) };
@@ -165,15 +167,25 @@ END_TEST
 static const struct {
     const char *name, *value;
 } encodings[] = {
-    {"plain", "plain"},          {"50%", "50%25"},       {"a|b", "a%7Cb"},   {" a", "%20a"}, {"a ", "a%20"}, {"  a  ", "%20 a %20"}, {"a b", "a b"}, {" ", "%20"},
-    {"\xf0\x9f\xa6\x8a", "\xf0\x9f\xa6\x8a"}, {"%7C", "%257C"}, {"a,b;c\\\"d", "a,b;c\"d"},
+    {"plain", "plain"},
+    {"50%", "50%25"},
+    {"a|b", "a%7Cb"},
+    {" a", "%20a"},
+    {"a ", "a%20"},
+    {"  a  ", "%20 a %20"},
+    {"a b", "a b"},
+    {" ", "%20"},
+    {"\xf0\x9f\xa6\x8a", "\xf0\x9f\xa6\x8a"},
+    {"%7C", "%257C"},
+    {"a,b;c\\\"d", "a,b;c\"d"},
 };
 
 START_TEST(H3_I_encodes_what_could_be_read_as_something_else)
 {
     struct attribution_facts f = facts();
     char members[256];
-    snprintf(members, sizeof(members), "\"preferred_username\":\"x\",\"name\":\"%s\",\"groups\":[\"%s\",\"%s\"]", encodings[_i].name, encodings[_i].name, encodings[_i].name);
+    snprintf(members, sizeof(members), "\"preferred_username\":\"x\",\"name\":\"%s\",\"groups\":[\"%s\",\"%s\"]",
+             encodings[_i].name, encodings[_i].name, encodings[_i].name);
     struct principal *p = person(members);
     f.principal = p;
     ck_assert_int_eq(attribution_add(&list, ATTRIBUTION_ANSWER, &f, &arena), GW_OK);
@@ -219,7 +231,8 @@ static struct principal *person_with_group_bytes(size_t n)
 
 START_TEST(refuses_an_identity_past_its_budget_and_never_cuts_it)
 {
-    static const size_t budgets[] = {[ATTRIBUTION_ANSWER] = ATTRIBUTION_ANSWER_IDENTITY_MAX_BYTES, [ATTRIBUTION_WORKSPACE] = ATTRIBUTION_WORKSPACE_IDENTITY_MAX_BYTES};
+    static const size_t budgets[] = {[ATTRIBUTION_ANSWER] = ATTRIBUTION_ANSWER_IDENTITY_MAX_BYTES,
+                                     [ATTRIBUTION_WORKSPACE] = ATTRIBUTION_WORKSPACE_IDENTITY_MAX_BYTES};
     for (enum attribution_receiver to = ATTRIBUTION_ANSWER; to <= ATTRIBUTION_WORKSPACE; to++) {
         /* seven names with what stands between them, "x" twice, "u-1" */
         const size_t rest = 20 + 18 + 24 + 17 + 16 + 15 + 16 + 7 * 4 + 2 + 3;
@@ -277,11 +290,47 @@ static void forward(void)
 }
 
 static const char *const stripped[] = {
-    "X-authentik-username", "x_authentik_username", "X.Authentik.Username", "XAUTHENTIKUSERNAME", "X-Authentik-Jwt", "X_Authentik_Meta_App", "X-Authentik-User",
-    "X-Github-Repo", "X_GitHub_Repo", "X-Request.Path", "X-Repogate-Repo", "X-Repogate-Assertion", "x_repogate_upstream", "X-Policy-Tier", "X-Forwarded-For", "X_Forwarded_For",
-    "X-Forwarded-Prefix", "Forwarded", "X-Real-IP", "X-Original-URL", "Traceparent", "K-Network-Probe", "Knative-Serving-Revision", "K-Original-Host", "Authorization", "Authorization_",
-    "Proxy-Authorization", "Host", "H-o-s-t", "Content-Length", "Content_Length", "Transfer-Encoding", "transfer.encoding", "Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer",
-    "Upgrade", "Expect", "Coo-kie",
+    "X-authentik-username",
+    "x_authentik_username",
+    "X.Authentik.Username",
+    "XAUTHENTIKUSERNAME",
+    "X-Authentik-Jwt",
+    "X_Authentik_Meta_App",
+    "X-Authentik-User",
+    "X-Github-Repo",
+    "X_GitHub_Repo",
+    "X-Request.Path",
+    "X-Repogate-Repo",
+    "X-Repogate-Assertion",
+    "x_repogate_upstream",
+    "X-Policy-Tier",
+    "X-Forwarded-For",
+    "X_Forwarded_For",
+    "X-Forwarded-Prefix",
+    "Forwarded",
+    "X-Real-IP",
+    "X-Original-URL",
+    "Traceparent",
+    "K-Network-Probe",
+    "Knative-Serving-Revision",
+    "K-Original-Host",
+    "Authorization",
+    "Authorization_",
+    "Proxy-Authorization",
+    "Host",
+    "H-o-s-t",
+    "Content-Length",
+    "Content_Length",
+    "Transfer-Encoding",
+    "transfer.encoding",
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Upgrade",
+    "Expect",
+    "Coo-kie",
 };
 
 START_TEST(H1_H2_H3_H9_H13_strips_every_spelling_of_what_is_not_the_clients_to_say)
@@ -303,7 +352,8 @@ END_TEST
 
 START_TEST(passes_on_what_is_the_clients)
 {
-    static const char *const names[] = {"Accept", "User-Agent", "Origin", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol", "Range", "Content-Type", "If-None-Match", "X-Requested-With"};
+    static const char *const names[] = {"Accept", "User-Agent",   "Origin",        "Sec-WebSocket-Key", "Sec-WebSocket-Protocol",
+                                        "Range",  "Content-Type", "If-None-Match", "X-Requested-With"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         client_sends(names[i], "as sent");
     forward();
@@ -329,10 +379,8 @@ END_TEST
 static const struct {
     const char *sent, *left; /* NULL: no Cookie at all */
 } cookies[] = {
-    {"a=1; repogate=secret; b=2", "a=1; b=2"},
-    {"repogate=secret", NULL},
-    {"authentik_proxy_x=1; repogate=s", NULL},
-    {"a=1", "a=1"},
+    {"a=1; repogate=secret; b=2", "a=1; b=2"}, {"repogate=secret", NULL},
+    {"authentik_proxy_x=1; repogate=s", NULL}, {"a=1", "a=1"},
     {"Repogate=theirs", "Repogate=theirs"},
 };
 
@@ -409,8 +457,9 @@ static const struct {
 
 START_TEST(lets_through_what_stays_within_the_workspace)
 {
-    ck_assert_msg(attribution_answer_passes(view_of(answers[_i].name), view_of(answers[_i].value), is_our_cookie, &req) == answers[_i].passes, "%s: %s",
-                  answers[_i].name, answers[_i].value);
+    ck_assert_msg(attribution_answer_passes(view_of(answers[_i].name), view_of(answers[_i].value), is_our_cookie, &req) ==
+                      answers[_i].passes,
+                  "%s: %s", answers[_i].name, answers[_i].value);
 }
 END_TEST
 

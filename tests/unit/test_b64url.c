@@ -4,7 +4,8 @@
 /* RFC 4648 10, in the URL alphabet and without padding. */
 static const struct {
     const char *plain, *text;
-} rfc4648[] = {{"", ""}, {"f", "Zg"}, {"fo", "Zm8"}, {"foo", "Zm9v"}, {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"}, {"\xfb\xff", "-_8"}};
+} rfc4648[] = {{"", ""},           {"f", "Zg"},          {"fo", "Zm8"},          {"foo", "Zm9v"},
+               {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"}, {"\xfb\xff", "-_8"}};
 
 START_TEST(encodes_and_decodes_the_vectors_of_rfc_4648)
 {
@@ -19,7 +20,8 @@ START_TEST(encodes_and_decodes_the_vectors_of_rfc_4648)
 }
 END_TEST
 
-static const char *const others[] = {"Zg==", "Zg=", "Z", "Zh", "Zm9", "Zm+v", "Zm/v", "Zm 9v", "Zm9v\n", "Zm9vYmF5Z", "=", "Zm9vé"};
+static const char *const others[] = {"Zg==", "Zg=",   "Z",      "Zh",        "Zm9", "Zm+v",
+                                     "Zm/v", "Zm 9v", "Zm9v\n", "Zm9vYmF5Z", "=",   "Zm9vé"};
 
 START_TEST(refuses_every_other_spelling)
 {

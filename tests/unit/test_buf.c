@@ -10,9 +10,9 @@ static const struct {
     {"\n\r\t\x01\x7f", 5, "\"\\n\\r\\t\\u0001\\u007f\""},
     {"nul\0here", 8, "\"nul\\u0000here\""},
     {"gr\xc3\xbc\xc3\x9f", 6, "\"gr\xc3\xbc\xc3\x9f\""},
-    {"\xc3", 1, "\"\xef\xbf\xbd\""},                                       /* cut short */
-    {"\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""},                       /* overlong */
-    {"\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},       /* surrogate */
+    {"\xc3", 1, "\"\xef\xbf\xbd\""},                                                 /* cut short */
+    {"\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""},                                 /* overlong */
+    {"\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},                 /* surrogate */
     {"\xf4\x90\x80\x80", 4, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* past U+10FFFF */
     {"\xf0\x9f\x90\x99", 4, "\"\xf0\x9f\x90\x99\""},
     {"", 0, "\"\""},

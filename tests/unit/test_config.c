@@ -123,9 +123,12 @@ static const struct wrong {
     {BASE "audit: {path: ~}\n", 4, "audit.path", "nothing stands here"},
     {BASE "audit: {path: null}\n", 4, "audit.path", "nothing stands here"},
     {BASE "audit: {path: \"\"}\n", 4, "audit.path", "empty: expected a path"},
-    {S "oidc: {issuer: https://a.example/, client_secret_file: /s, scopes: openid}\n" W, 2, "oidc.scopes", "expected a list such as [a, b], found text"},
-    {S "oidc: {issuer: https://a.example/, client_secret_file: /s, scopes: [[openid]]}\n" W, 2, "oidc.scopes", "expected text in this list, found a list"},
-    {S "oidc: {issuer: https://a.example/, client_secret_file: /s, scopes: [openid, null]}\n" W, 2, "oidc.scopes", "found nothing"},
+    {S "oidc: {issuer: https://a.example/, client_secret_file: /s, scopes: openid}\n" W, 2, "oidc.scopes",
+     "expected a list such as [a, b], found text"},
+    {S "oidc: {issuer: https://a.example/, client_secret_file: /s, scopes: [[openid]]}\n" W, 2, "oidc.scopes",
+     "expected text in this list, found a list"},
+    {S "oidc: {issuer: https://a.example/, client_secret_file: /s, scopes: [openid, null]}\n" W, 2, "oidc.scopes",
+     "found nothing"},
     {BASE "policy: {env: [a]}\n", 4, "policy.env", "expected a map, found a list"},
     {BASE "policy: {env: {a: [b]}}\n", 4, "policy.env.a", "expected text, found a list"},
     {BASE "policy: {env: {a: }}\n", 4, "policy.env.a", "nothing stands here"},
@@ -151,7 +154,7 @@ static const struct wrong {
     {S W "oidc: {issuer: https://a.example/}\n", 0, "oidc.client_secret_file", "required"},
     {S O "workspace: {mode: path, single_trust: true}\n", 0, "workspace.url", "required"},
     {S O "workspace: {url: http://127.0.0.1:1, single_trust: true}\n", 0, "workspace.mode", "required"},
-    /* server */
+/* server */
 #define SERVER(more) "server:\n  public_url: https://dev.example.org\n  " more "\n" O W
     {SERVER("listen: 8080"), 3, "server.listen", "expected host:port, :port or [ipv6]:port"},
     {SERVER("listen: localhost:8080"), 3, "server.listen", "an IP address, found \"localhost:8080\""},
@@ -180,7 +183,7 @@ static const struct wrong {
     {"server: {public_url: \"https://dev.example.org#a\"}\n" O W, 1, "server.public_url", "http or https URL"},
     {"server: {public_url: https://me@dev.example.org}\n" O W, 1, "server.public_url", "http or https URL"},
     {"server: {public_url: \"\"}\n" O W, 1, "server.public_url", "http or https URL"},
-    /* oidc */
+/* oidc */
 #define OIDC(more) S W "oidc:\n  issuer: https://a.example/\n  client_secret_file: /s\n  " more "\n"
     {S W "oidc: {issuer: a.example, client_secret_file: /s}\n", 3, "oidc.issuer", "http or https URL"},
     {S W "oidc: {issuer: https://a.example/?x=1, client_secret_file: /s}\n", 3, "oidc.issuer", "without a query"},
@@ -216,7 +219,7 @@ static const struct wrong {
     {BASE "audit: {mode: async}\n", 4, "audit.mode", "async is not built yet"},
     {BASE "audit: {mode: fast}\n", 4, "audit.mode", "unknown word"},
     {BASE "audit: {checkpoint_key_file: /k}\n", 4, "audit.checkpoint_key_file", "not built yet"},
-    /* workspace */
+/* workspace */
 #define WORKSPACE(url, more) S O "workspace:\n  url: " url "\n  mode: path\n  single_trust: true\n  " more "\n"
     {WORKSPACE("127.0.0.1:5800", ""), 4, "workspace.url", "expected an http URL"},
     {WORKSPACE("https://ws.example", ""), 4, "workspace.url", "https to workspaces is not built yet"},
@@ -238,7 +241,8 @@ static const struct wrong {
     {WORKSPACE("http://ws.example", "driver: knative"), 7, "workspace.driver", "knative is not built yet"},
     {WORKSPACE("http://ws.example", "driver: deployment"), 7, "workspace.driver", "deployment is not built yet"},
     {WORKSPACE("http://ws.example", "host_suffix: ws.example"), 7, "workspace.host_suffix", "not built yet"},
-    {S O "workspace: {url: http://a, mode: host, single_trust: true}\n", 3, "workspace.mode", "host is not built yet: expected path"},
+    {S O "workspace: {url: http://a, mode: host, single_trust: true}\n", 3, "workspace.mode",
+     "host is not built yet: expected path"},
     {S O "workspace: {url: http://a, mode: path}\n", 3, "workspace.mode", "path without workspace.single_trust: true"},
     {S O "workspace: {url: http://a, mode: path, single_trust: false}\n", 3, "workspace.mode", "path without"},
     {S O "workspace: {url: http://a, mode: path, single_trust: 1}\n", 3, "workspace.single_trust", "expected true or false"},
@@ -255,7 +259,8 @@ START_TEST(names_line_key_and_what_was_expected)
         if (!found.items[i].is_warning)
             first = &found.items[i];
     ck_assert_ptr_nonnull(first);
-    ck_assert_msg(first->line == w->line, "line %d instead of %d: %s: %s\n%s", first->line, w->line, first->key, first->text, w->text);
+    ck_assert_msg(first->line == w->line, "line %d instead of %d: %s: %s\n%s", first->line, w->line, first->key, first->text,
+                  w->text);
     ck_assert_msg(strcmp(first->key, w->key) == 0, "%s instead of %s: %s\n%s", first->key, w->key, first->text, w->text);
     ck_assert_msg(strstr(first->text, w->says) != NULL, "%s\n%s", first->text, w->text);
     ck_assert_str_eq(first->file, "t.yaml");
@@ -270,7 +275,8 @@ START_TEST(reports_nothing_beside_the_one_mistake)
     ck_assert_ptr_null(parse(w->text, &found));
     /* The two that a missing single_trust causes by itself. */
     if (strcmp(w->key, "workspace.single_trust") != 0)
-        ck_assert_msg(found.n_errors == 1, "%zu findings, then %s: %s\n%s", found.n_errors, found.items[1].key, found.items[1].text, w->text);
+        ck_assert_msg(found.n_errors == 1, "%zu findings, then %s: %s\n%s", found.n_errors, found.items[1].key,
+                      found.items[1].text, w->text);
 }
 END_TEST
 
@@ -287,8 +293,9 @@ START_TEST(reports_all_mistakes_not_the_first_alone)
                              "audit:\n"
                              "  mode: durable\n",
                              &found));
-    static const char *const keys[] = {"server.listen", "server.trusted_proxies", "server.thraeds", "session.idle", "audit.mode",
-                                       "server.public_url", "oidc.issuer", "oidc.client_secret_file", "workspace.url", "workspace.mode"};
+    static const char *const keys[] = {"server.listen", "server.trusted_proxies", "server.thraeds", "session.idle",
+                                       "audit.mode",    "server.public_url",      "oidc.issuer",    "oidc.client_secret_file",
+                                       "workspace.url", "workspace.mode"};
     for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
         bool is_there = false;
         for (size_t i = 0; i < found.n; i++)
@@ -433,30 +440,31 @@ END_TEST
 
 START_TEST(reads_every_kind_of_value)
 {
-    struct config *c = parse_good("server:\n"
-                                  "  listen: :0\n"
-                                  "  admin_listen: \"[::1]:9\"\n"
-                                  "  public_url: http://localhost:8000/\n"
-                                  "  trusted_proxies:\n"
-                                  "  - 10.0.0.0/8\n"
-                                  "  - fd00::/8\n"
-                                  "  threads: 3\n"
-                                  "  contact: 'Ann: the admins'\n"
-                                  "oidc:\n"
-                                  "  issuer: http://127.0.0.1:9000/o/r\n"
-                                  "  internal_url: http://authentik:9000\n"
-                                  "  ca_file: /ca.pem\n"
-                                  "  client_secret_file: /s\n"
-                                  "  algorithms: [EdDSA, HS256]\n"
-                                  "policy:\n"
-                                  "  require_tests: false\n"
-                                  "  env: {zone: b, Region: eu, n: 1}\n"
-                                  "session: {idle: 90s, absolute: 2d}\n"
-                                  "audit: {path: \"-\"}\n"
-                                  "forges:\n"
-                                  "  gh: {kind: github, url: https://github.com/}\n"
-                                  "  lab-1: {url: \"http://lab.example:81/git\", kind: gitlab}\n"
-                                  "workspace: {url: \"http://{id}.ws.example/{forge}/{owner}/{name}/{user}/\", host: \"ws:81\", mode: path, single_trust: true}\n");
+    struct config *c = parse_good(
+        "server:\n"
+        "  listen: :0\n"
+        "  admin_listen: \"[::1]:9\"\n"
+        "  public_url: http://localhost:8000/\n"
+        "  trusted_proxies:\n"
+        "  - 10.0.0.0/8\n"
+        "  - fd00::/8\n"
+        "  threads: 3\n"
+        "  contact: 'Ann: the admins'\n"
+        "oidc:\n"
+        "  issuer: http://127.0.0.1:9000/o/r\n"
+        "  internal_url: http://authentik:9000\n"
+        "  ca_file: /ca.pem\n"
+        "  client_secret_file: /s\n"
+        "  algorithms: [EdDSA, HS256]\n"
+        "policy:\n"
+        "  require_tests: false\n"
+        "  env: {zone: b, Region: eu, n: 1}\n"
+        "session: {idle: 90s, absolute: 2d}\n"
+        "audit: {path: \"-\"}\n"
+        "forges:\n"
+        "  gh: {kind: github, url: https://github.com/}\n"
+        "  lab-1: {url: \"http://lab.example:81/git\", kind: gitlab}\n"
+        "workspace: {url: \"http://{id}.ws.example/{forge}/{owner}/{name}/{user}/\", host: \"ws:81\", mode: path, single_trust: true}\n");
 
     ck_assert_str_eq(c->server.listen_host, "");
     ck_assert_uint_eq(c->server.listen_port, 0);
@@ -493,7 +501,8 @@ END_TEST
 
 START_TEST(issuer_stays_to_the_byte)
 {
-    static const char *const issuers[] = {"https://a.example", "https://a.example/", "https://A.example/x//", "https://a.example:443/%7e"};
+    static const char *const issuers[] = {"https://a.example", "https://a.example/", "https://A.example/x//",
+                                          "https://a.example:443/%7e"};
     char text[512];
 
     snprintf(text, sizeof(text), S W "oidc: {client_secret_file: /s, issuer: \"%s\"}\n", issuers[_i]);
@@ -509,7 +518,8 @@ START_TEST(caps_lists_at_their_last_item)
     struct findings found;
 
     for (int n = CONFIG_LIST_MAX; n <= CONFIG_LIST_MAX + 1; n++) {
-        size_t at = (size_t)snprintf(text, sizeof(text), "%s", O W "server:\n  public_url: https://a.example\n  trusted_proxies:\n");
+        size_t at =
+            (size_t)snprintf(text, sizeof(text), "%s", O W "server:\n  public_url: https://a.example\n  trusted_proxies:\n");
         for (int i = 0; i < n; i++)
             at += (size_t)snprintf(text + at, sizeof(text) - at, "  - 10.0.0.%d/32\n", i);
         struct config *c = parse(text, &found);
@@ -582,8 +592,12 @@ static char *set(const char *text)
 
 START_TEST(environment_wins_over_the_file)
 {
-    char *environment[] = {set("HOME=/root"), set("REPOGATE__SERVER__LISTEN=127.0.0.1:81"), set("REPOGATE__OIDC__SCOPES=openid, email"),
-                           set("REPOGATE__POLICY__REQUIRE_TESTS=false"), set("REPOGATE_SERVICE_HOST=10.0.0.1"), NULL};
+    char *environment[] = {set("HOME=/root"),
+                           set("REPOGATE__SERVER__LISTEN=127.0.0.1:81"),
+                           set("REPOGATE__OIDC__SCOPES=openid, email"),
+                           set("REPOGATE__POLICY__REQUIRE_TESTS=false"),
+                           set("REPOGATE_SERVICE_HOST=10.0.0.1"),
+                           NULL};
     struct findings found;
     struct config *c = parse_in(BASE "policy: {require_tests: true}\n", environment, &found);
 
@@ -651,7 +665,8 @@ START_TEST(takes_the_old_routing_proxys_variable)
 {
     char *environment[] = {set(service_urls[_i].variable), NULL};
     struct findings found;
-    struct config *c = parse_in(S O "workspace: {url: http://127.0.0.1:5800, host: \"old\", mode: path, single_trust: true}\n", environment, &found);
+    struct config *c = parse_in(S O "workspace: {url: http://127.0.0.1:5800, host: \"old\", mode: path, single_trust: true}\n",
+                                environment, &found);
 
     ck_assert_ptr_nonnull(c);
     ck_assert_str_eq(c->workspace.url, service_urls[_i].url);
@@ -707,9 +722,10 @@ START_TEST(reports_unreadable_files_with_their_lines_beside_other_findings)
 {
     struct findings found = {.n = 0};
     struct config *c = NULL;
-    const char *path = put_file("bad.yaml", W "server:\n  public_url: https://a.example\n  proxy_secret_file: /nowhere/p\n"
-                                              "oidc:\n  issuer: https://a.example/\n  client_secret_file: /nowhere/s\n  ca_file: /nowhere/ca\n"
-                                              "session: {idle: x}\n");
+    const char *path =
+        put_file("bad.yaml", W "server:\n  public_url: https://a.example\n  proxy_secret_file: /nowhere/p\n"
+                               "oidc:\n  issuer: https://a.example/\n  client_secret_file: /nowhere/s\n  ca_file: /nowhere/ca\n"
+                               "session: {idle: x}\n");
 
     ck_assert_int_eq(config_load(path, collect, &found, &c), GW_E_INVALID);
     ck_assert_ptr_null(c);

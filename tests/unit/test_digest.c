@@ -30,7 +30,8 @@ START_TEST(hmac_of_rfc_4231)
     hex_of(d, hex);
     ck_assert_str_eq(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     memset(key, 0xaa, sizeof(key));
-    ck_assert_int_eq(digest_hmac(view_at(key, sizeof(key)), VIEW("Test Using Larger Than Block-Size Key - Hash Key First"), d), GW_OK);
+    ck_assert_int_eq(digest_hmac(view_at(key, sizeof(key)), VIEW("Test Using Larger Than Block-Size Key - Hash Key First"), d),
+                     GW_OK);
     hex_of(d, hex);
     ck_assert_str_eq(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }

@@ -17,65 +17,127 @@ static const struct {
     {"a group allows", "allow 'a' {groups={'x'}}", "[\"x\"]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
     {"any of the groups", "allow 'a' {groups={'x','y'}}", "[\"y\"]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
     {"case of a group counts", "allow 'a' {groups={'X'}}", "[\"x\"]", "{}", VISIBILITY_PUBLIC, "no_rule", NULL},
-    {"not_groups takes away", "allow 'a' {groups={'x'}, not_groups={'y'}}", "[\"x\",\"y\"]", "{}", VISIBILITY_PUBLIC, "no_rule", NULL},
+    {"not_groups takes away", "allow 'a' {groups={'x'}, not_groups={'y'}}", "[\"x\",\"y\"]", "{}", VISIBILITY_PUBLIC, "no_rule",
+     NULL},
     {"everyone", "allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"deny overrides", "allow 'a' {everyone=true} deny 'd' {groups={'x'}, reason='closed'}", "[\"x\"]", "{}", VISIBILITY_PUBLIC, "closed", "d"},
-    {"deny overrides in any order", "deny 'd' {groups={'x'}} allow 'a' {everyone=true}", "[\"x\"]", "{}", VISIBILITY_PUBLIC, "denied", "d"},
-    {"a deny that does not match", "deny 'd' {groups={'x'}} allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"the first allow is named", "allow 'a' {everyone=true} allow 'b' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"unless takes away", "allow 'a' {everyone=true, unless=function(u) return u:in_group('x') end}", "[\"x\"]", "{}", VISIBILITY_PUBLIC, "no_rule", NULL},
-    {"unless alone is a condition", "allow 'a' {unless=function(u) return u:in_group('x') end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"deny overrides", "allow 'a' {everyone=true} deny 'd' {groups={'x'}, reason='closed'}", "[\"x\"]", "{}", VISIBILITY_PUBLIC,
+     "closed", "d"},
+    {"deny overrides in any order", "deny 'd' {groups={'x'}} allow 'a' {everyone=true}", "[\"x\"]", "{}", VISIBILITY_PUBLIC,
+     "denied", "d"},
+    {"a deny that does not match", "deny 'd' {groups={'x'}} allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC, "allowed",
+     "a"},
+    {"the first allow is named", "allow 'a' {everyone=true} allow 'b' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC, "allowed",
+     "a"},
+    {"unless takes away", "allow 'a' {everyone=true, unless=function(u) return u:in_group('x') end}", "[\"x\"]", "{}",
+     VISIBILITY_PUBLIC, "no_rule", NULL},
+    {"unless alone is a condition", "allow 'a' {unless=function(u) return u:in_group('x') end}", "[]", "{}", VISIBILITY_PUBLIC,
+     "allowed", "a"},
     {"entitlement", "allow 'a' {entitlements={'gpu'}}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
     {"another entitlement", "allow 'a' {entitlements={'tpu'}}", "[]", "{}", VISIBILITY_PUBLIC, "no_rule", NULL},
     {"action", "allow 'a' {actions={'create','connect'}}", "[]", "{}", VISIBILITY_PUBLIC, "no_rule", NULL},
     {"repos", "allow 'a' {repos={'github:acme/*'}}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"repos in capitals", "deny 'd' {repos={'github:ACME/*'}} allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC, "denied", "d"},
+    {"repos in capitals", "deny 'd' {repos={'github:ACME/*'}} allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC, "denied",
+     "d"},
     {"other repos", "allow 'a' {repos={'gitlab:acme/*', 'github:acme/vault'}}", "[]", "{}", VISIBILITY_PUBLIC, "no_rule", NULL},
     {"paths are for other pages", "allow 'a' {paths={'/**'}}", "[]", "{}", VISIBILITY_PUBLIC, "no_rule", NULL},
     /* errors take away only */
     {"an allow that errs does not count", "allow 'a' {everyone=true, " BROKEN "}", "[]", "{}", VISIBILITY_PUBLIC, "error", NULL},
-    {"another allow still counts", "allow 'a' {everyone=true, " BROKEN "} allow 'b' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "b"},
-    {"a deny that errs denies", "deny 'd' {everyone=true, " BROKEN "} allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC, "error", NULL},
-    {"a deny that matches beats one that errs", "deny 'd' {everyone=true, " BROKEN "} deny 'e' {everyone=true, reason='shut'}", "[]", "{}", VISIBILITY_PUBLIC, "shut", "e"},
-    {"a deny that errs does not need to where it does not apply", "deny 'd' {groups={'x'}, " BROKEN "} allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"another allow still counts", "allow 'a' {everyone=true, " BROKEN "} allow 'b' {everyone=true}", "[]", "{}",
+     VISIBILITY_PUBLIC, "allowed", "b"},
+    {"a deny that errs denies", "deny 'd' {everyone=true, " BROKEN "} allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_PUBLIC,
+     "error", NULL},
+    {"a deny that matches beats one that errs", "deny 'd' {everyone=true, " BROKEN "} deny 'e' {everyone=true, reason='shut'}",
+     "[]", "{}", VISIBILITY_PUBLIC, "shut", "e"},
+    {"a deny that errs does not need to where it does not apply", "deny 'd' {groups={'x'}, " BROKEN "} allow 'a' {everyone=true}",
+     "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
     /* visibility */
     {"public is public", "allow 'a' {visibility={'public'}}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
     {"unknown is not public", "allow 'a' {visibility={'public'}}", "[]", "{}", VISIBILITY_UNKNOWN, "no_rule", NULL},
-    {"unknown counts as private", "deny 'd' {visibility={'private'}} allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_UNKNOWN, "denied", "d"},
-    {"internal is not public", "allow 'a' {everyone=true, when=function(u,r) return r:is_public() end}", "[]", "{}", VISIBILITY_INTERNAL, "no_rule", NULL},
-    {"unknown is private to Lua", "allow 'a' {everyone=true, when=function(u,r) return r:is_private() end}", "[]", "{}", VISIBILITY_UNKNOWN, "allowed", "a"},
-    {"pending asks", "allow 'a' {everyone=true, when=function(u,r) return r:is_public() end}", "[]", "{}", VISIBILITY_PENDING, "?", NULL},
-    {"pending asks for a field", "allow 'a' {everyone=true, when=function(u,r) return r.visibility == 'public' end}", "[]", "{}", VISIBILITY_PENDING, "?", NULL},
+    {"unknown counts as private", "deny 'd' {visibility={'private'}} allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_UNKNOWN,
+     "denied", "d"},
+    {"internal is not public", "allow 'a' {everyone=true, when=function(u,r) return r:is_public() end}", "[]", "{}",
+     VISIBILITY_INTERNAL, "no_rule", NULL},
+    {"unknown is private to Lua", "allow 'a' {everyone=true, when=function(u,r) return r:is_private() end}", "[]", "{}",
+     VISIBILITY_UNKNOWN, "allowed", "a"},
+    {"pending asks", "allow 'a' {everyone=true, when=function(u,r) return r:is_public() end}", "[]", "{}", VISIBILITY_PENDING,
+     "?", NULL},
+    {"pending asks for a field", "allow 'a' {everyone=true, when=function(u,r) return r.visibility == 'public' end}", "[]", "{}",
+     VISIBILITY_PENDING, "?", NULL},
     {"pending asks for a declared field", "allow 'a' {visibility={'public'}}", "[]", "{}", VISIBILITY_PENDING, "?", NULL},
-    {"nobody asks where nothing else matches", "allow 'a' {groups={'x'}, visibility={'public'}}", "[]", "{}", VISIBILITY_PENDING, "no_rule", NULL},
-    {"a pending deny asks though an allow matches", "deny 'd' {visibility={'private'}} allow 'a' {everyone=true}", "[]", "{}", VISIBILITY_PENDING, "?", NULL},
-    {"a deny that matches need not ask", "deny 'c' {visibility={'private'}} deny 'd' {everyone=true, reason='shut'}", "[]", "{}", VISIBILITY_PENDING, "shut", "d"},
-    {"a rule that errs does not hide the question", "deny 'd' {everyone=true, " BROKEN "} deny 'e' {visibility={'private'}}", "[]", "{}", VISIBILITY_PENDING, "?", NULL},
+    {"nobody asks where nothing else matches", "allow 'a' {groups={'x'}, visibility={'public'}}", "[]", "{}", VISIBILITY_PENDING,
+     "no_rule", NULL},
+    {"a pending deny asks though an allow matches", "deny 'd' {visibility={'private'}} allow 'a' {everyone=true}", "[]", "{}",
+     VISIBILITY_PENDING, "?", NULL},
+    {"a deny that matches need not ask", "deny 'c' {visibility={'private'}} deny 'd' {everyone=true, reason='shut'}", "[]", "{}",
+     VISIBILITY_PENDING, "shut", "d"},
+    {"a rule that errs does not hide the question", "deny 'd' {everyone=true, " BROKEN "} deny 'e' {visibility={'private'}}",
+     "[]", "{}", VISIBILITY_PENDING, "?", NULL},
     /* what rules see */
-    {"attribute list", "allow 'a' {everyone=true, when=function(u,r) return u.attributes:list('repos'):has_repo(r) end}", "[]", "{\"repos\":[\"x/y\",\"Acme/Site\"]}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"a plain string is a list of one", "allow 'a' {everyone=true, when=function(u,r) return u.attributes:list('repos'):has_repo(r) end}", "[]", "{\"repos\":\"acme/*\"}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"an absent list is empty", "allow 'a' {everyone=true, when=function(u,r) return u.attributes:list('repos'):count() == 0 end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"a list of another type is an error", "allow 'a' {everyone=true, when=function(u,r) return u.attributes:list('repos'):has_repo(r) end}", "[]", "{\"repos\":7}", VISIBILITY_PUBLIC, "error", NULL},
-    {"a list of other things is an error", "allow 'a' {everyone=true, when=function(u,r) return u.attributes:list('repos'):has_repo(r) end}", "[]", "{\"repos\":[\"acme/site\",7]}", VISIBILITY_PUBLIC, "error", NULL},
-    {"only real booleans are flags", "allow 'a' {everyone=true, when=function(u) return u.attributes:flag('staff', false) end}", "[]", "{\"staff\":\"true\"}", VISIBILITY_PUBLIC, "error", NULL},
-    {"flag", "allow 'a' {everyone=true, when=function(u) return u.attributes:flag('staff', false) end}", "[]", "{\"staff\":true}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"int", "allow 'a' {everyone=true, when=function(u) return u.attributes:int('level', 0) > 2 end}", "[]", "{\"level\":3}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"string", "allow 'a' {everyone=true, when=function(u) return u.attributes:string('team', '') == 'red' end}", "[]", "{\"team\":\"red\"}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"null is absent", "allow 'a' {everyone=true, when=function(u) return not u.attributes:has('team') end}", "[]", "{\"team\":null}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"has and has_ci", "allow 'a' {everyone=true, when=function(u) local l = u.attributes:list('t') return l:has('Red') and not l:has('red') and l:has_ci('RED') end}", "[]", "{\"t\":[\"Red\"]}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"each", "allow 'a' {everyone=true, when=function(u) local s = '' for g in u.groups:each() do s = s .. g end return s == 'xy' or s == '' end}", "[\"x\",\"y\"]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"many lists at a time", "allow 'a' {everyone=true, when=function(u) local t = {} for i = 1, 40 do t[i] = u.attributes:list(i % 2 == 0 and 'a' or 'b') end return t[1]:count() == t[39]:count() and t[2]:count() == t[40]:count() end}", "[]", "{\"a\":[\"x\"],\"b\":[\"x\",\"y\"]}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"in_any and in_all", "allow 'a' {everyone=true, when=function(u) return u:in_any{'x','z'} and not u:in_all{'x','z'} and u:in_all{'x','y'} end}", "[\"x\",\"y\"]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"repository", "allow 'a' {everyone=true, when=function(u,r) return r.owner == 'acme' and r.name == 'site' and r.forge == 'github' and r.full == 'github:acme/site' and r.path == 'acme/site' and r:is('ACME/site') and r:is('github:acme/site') and r:matches('acme/*') and not r:is('acme/sit') and has(r) or r.forge ~= 'github' end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"request", "allow 'a' {everyone=true, when=function(u,r,q) return q.action == 'open' and q.method == 'GET' and q.path ~= 'x' and q.ip:in_cidr('192.0.2.0/24') and q:header('x', 'none') == 'none' and q.id ~= '' end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"time", "allow 'a' {everyone=true, when=function(u,r,q) return q.time.unix > 0 and q.time:between('22:00','23:00','UTC') and q.time:weekday('Etc/UTC') == 'tuesday' and not q.time:between('23:00','22:00','UTC') end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"session", "allow 'a' {everyone=true, when=function(u) return u.session.auth_age == 60 and not u.session.mfa and not u.session.stale and u.via == 'session' and not u.is_service or u.username == 'smoke' end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"claims", "allow 'a' {everyone=true, when=function(u) return u.claims:string('sid', '') == 's' or u.username == 'smoke' end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"an absent optional value is an error", "allow 'a' {everyone=true, when=function(u) return u.email ~= '' end}", "[]", "{}", VISIBILITY_PUBLIC, "error", NULL},
-    {"frozen tables can be read in every way", "local t = {b=2, a={1,2,3}}\nallow 'a' {everyone=true, when=function(u) local s = '' for k, v in pairs(t) do s = s .. k end for i, v in ipairs(t.a) do s = s .. i .. v end return s == 'ab112233' and #t.a == 3 and t.c == nil end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"locals of a rule are its own", "allow 'a' {everyone=true, when=function(u) local t = {} t.x = 1 t.x = t.x + 1 return t.x == 2 end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"str", "allow 'a' {everyone=true, when=function(u) local p = str.split('a,b,', ',') return str.lower('ÄbC') == 'Äbc' and str.upper('x') == 'X' and str.trim('  y\\t') == 'y' and #p == 3 and p[3] == '' and str.starts('abc','ab') and str.ends('abc','bc') and str.contains('abc','b') and str.glob('a/b','a/*') and str.fmt('%s-%d%%', 'x', 3) == 'x-3%' end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
-    {"small globals", "allow 'a' {everyone=true, when=function(u) return select('#', 1, nil) == 2 and select(-1, 1, 2) == 2 and tonumber('12') == 12 and tonumber('x') == nil and tostring(1) == '1' and type(u) == 'userdata' and math.floor(1.5) == 1 and assert(true) end}", "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"attribute list", "allow 'a' {everyone=true, when=function(u,r) return u.attributes:list('repos'):has_repo(r) end}", "[]",
+     "{\"repos\":[\"x/y\",\"Acme/Site\"]}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"a plain string is a list of one",
+     "allow 'a' {everyone=true, when=function(u,r) return u.attributes:list('repos'):has_repo(r) end}", "[]",
+     "{\"repos\":\"acme/*\"}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"an absent list is empty",
+     "allow 'a' {everyone=true, when=function(u,r) return u.attributes:list('repos'):count() == 0 end}", "[]", "{}",
+     VISIBILITY_PUBLIC, "allowed", "a"},
+    {"a list of another type is an error",
+     "allow 'a' {everyone=true, when=function(u,r) return u.attributes:list('repos'):has_repo(r) end}", "[]", "{\"repos\":7}",
+     VISIBILITY_PUBLIC, "error", NULL},
+    {"a list of other things is an error",
+     "allow 'a' {everyone=true, when=function(u,r) return u.attributes:list('repos'):has_repo(r) end}", "[]",
+     "{\"repos\":[\"acme/site\",7]}", VISIBILITY_PUBLIC, "error", NULL},
+    {"only real booleans are flags", "allow 'a' {everyone=true, when=function(u) return u.attributes:flag('staff', false) end}",
+     "[]", "{\"staff\":\"true\"}", VISIBILITY_PUBLIC, "error", NULL},
+    {"flag", "allow 'a' {everyone=true, when=function(u) return u.attributes:flag('staff', false) end}", "[]", "{\"staff\":true}",
+     VISIBILITY_PUBLIC, "allowed", "a"},
+    {"int", "allow 'a' {everyone=true, when=function(u) return u.attributes:int('level', 0) > 2 end}", "[]", "{\"level\":3}",
+     VISIBILITY_PUBLIC, "allowed", "a"},
+    {"string", "allow 'a' {everyone=true, when=function(u) return u.attributes:string('team', '') == 'red' end}", "[]",
+     "{\"team\":\"red\"}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"null is absent", "allow 'a' {everyone=true, when=function(u) return not u.attributes:has('team') end}", "[]",
+     "{\"team\":null}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"has and has_ci",
+     "allow 'a' {everyone=true, when=function(u) local l = u.attributes:list('t') return l:has('Red') and not l:has('red') and l:has_ci('RED') end}",
+     "[]", "{\"t\":[\"Red\"]}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"each",
+     "allow 'a' {everyone=true, when=function(u) local s = '' for g in u.groups:each() do s = s .. g end return s == 'xy' or s == '' end}",
+     "[\"x\",\"y\"]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"many lists at a time",
+     "allow 'a' {everyone=true, when=function(u) local t = {} for i = 1, 40 do t[i] = u.attributes:list(i % 2 == 0 and 'a' or 'b') end return t[1]:count() == t[39]:count() and t[2]:count() == t[40]:count() end}",
+     "[]", "{\"a\":[\"x\"],\"b\":[\"x\",\"y\"]}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"in_any and in_all",
+     "allow 'a' {everyone=true, when=function(u) return u:in_any{'x','z'} and not u:in_all{'x','z'} and u:in_all{'x','y'} end}",
+     "[\"x\",\"y\"]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"repository",
+     "allow 'a' {everyone=true, when=function(u,r) return r.owner == 'acme' and r.name == 'site' and r.forge == 'github' and r.full == 'github:acme/site' and r.path == 'acme/site' and r:is('ACME/site') and r:is('github:acme/site') and r:matches('acme/*') and not r:is('acme/sit') and has(r) or r.forge ~= 'github' end}",
+     "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"request",
+     "allow 'a' {everyone=true, when=function(u,r,q) return q.action == 'open' and q.method == 'GET' and q.path ~= 'x' and q.ip:in_cidr('192.0.2.0/24') and q:header('x', 'none') == 'none' and q.id ~= '' end}",
+     "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"time",
+     "allow 'a' {everyone=true, when=function(u,r,q) return q.time.unix > 0 and q.time:between('22:00','23:00','UTC') and q.time:weekday('Etc/UTC') == 'tuesday' and not q.time:between('23:00','22:00','UTC') end}",
+     "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"session",
+     "allow 'a' {everyone=true, when=function(u) return u.session.auth_age == 60 and not u.session.mfa and not u.session.stale and u.via == 'session' and not u.is_service or u.username == 'smoke' end}",
+     "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"claims",
+     "allow 'a' {everyone=true, when=function(u) return u.claims:string('sid', '') == 's' or u.username == 'smoke' end}", "[]",
+     "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"an absent optional value is an error", "allow 'a' {everyone=true, when=function(u) return u.email ~= '' end}", "[]", "{}",
+     VISIBILITY_PUBLIC, "error", NULL},
+    {"frozen tables can be read in every way",
+     "local t = {b=2, a={1,2,3}}\nallow 'a' {everyone=true, when=function(u) local s = '' for k, v in pairs(t) do s = s .. k end for i, v in ipairs(t.a) do s = s .. i .. v end return s == 'ab112233' and #t.a == 3 and t.c == nil end}",
+     "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"locals of a rule are its own",
+     "allow 'a' {everyone=true, when=function(u) local t = {} t.x = 1 t.x = t.x + 1 return t.x == 2 end}", "[]", "{}",
+     VISIBILITY_PUBLIC, "allowed", "a"},
+    {"str",
+     "allow 'a' {everyone=true, when=function(u) local p = str.split('a,b,', ',') return str.lower('ÄbC') == 'Äbc' and str.upper('x') == 'X' and str.trim('  y\\t') == 'y' and #p == 3 and p[3] == '' and str.starts('abc','ab') and str.ends('abc','bc') and str.contains('abc','b') and str.glob('a/b','a/*') and str.fmt('%s-%d%%', 'x', 3) == 'x-3%' end}",
+     "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
+    {"small globals",
+     "allow 'a' {everyone=true, when=function(u) return select('#', 1, nil) == 2 and select(-1, 1, 2) == 2 and tonumber('12') == 12 and tonumber('x') == nil and tostring(1) == '1' and type(u) == 'userdata' and math.floor(1.5) == 1 and assert(true) end}",
+     "[]", "{}", VISIBILITY_PUBLIC, "allowed", "a"},
 };
 
 START_TEST(combines)
@@ -90,11 +152,13 @@ START_TEST(combines)
     if (strcmp(cases[_i].answer, "?") == 0) {
         ck_assert_msg(d.needs_visibility && d.verdict == VERDICT_DENY && d.rule == NULL && d.n_errors == 0, "%s", cases[_i].what);
     } else {
-        ck_assert_msg(strcmp(d.reason, cases[_i].answer) == 0, "%s: %s %s", cases[_i].what, d.reason, d.n_errors > 0 ? d.errors[0].text : "");
+        ck_assert_msg(strcmp(d.reason, cases[_i].answer) == 0, "%s: %s %s", cases[_i].what, d.reason,
+                      d.n_errors > 0 ? d.errors[0].text : "");
         ck_assert(!d.needs_visibility);
         ck_assert_int_eq(d.verdict, allows ? VERDICT_ALLOW : VERDICT_DENY);
         ck_assert_int_eq(d.is_error, strcmp(cases[_i].answer, "error") == 0);
-        ck_assert_msg(cases[_i].rule == NULL ? d.rule == NULL : d.rule != NULL && strcmp(d.rule, cases[_i].rule) == 0, "%s: %s", cases[_i].what, d.rule);
+        ck_assert_msg(cases[_i].rule == NULL ? d.rule == NULL : d.rule != NULL && strcmp(d.rule, cases[_i].rule) == 0, "%s: %s",
+                      cases[_i].what, d.rule);
         if (d.rule != NULL) {
             ck_assert_str_eq(d.file, "p.lua");
             ck_assert_int_eq(d.line, strncmp(cases[_i].rules, "local", 5) == 0 ? 2 : 1);
@@ -174,7 +238,8 @@ START_TEST(gives_hint_and_message_where_they_belong)
 {
     struct engine *e = kit_must_load("allow 'a' {groups={'x'}, when=function() return false end, hint='ask for it'}\n"
                                      "deny 'd' {groups={'bad'}, reason='banned', message='Talk to us.'}");
-    struct principal *x = kit_user("x", "[\"x\"]", "{}"), *bad = kit_user("bad", "[\"x\",\"bad\"]", "{}"), *other = kit_user("other", "[]", "{}");
+    struct principal *x = kit_user("x", "[\"x\"]", "{}"), *bad = kit_user("bad", "[\"x\",\"bad\"]", "{}"),
+                     *other = kit_user("other", "[]", "{}");
     struct repo r = kit_repo("github:acme/site");
     struct policy_input in = kit_input(x, &r, VISIBILITY_PUBLIC);
     ck_assert_str_eq(kit_eval(e, &in).hint, "ask for it");
@@ -196,7 +261,10 @@ START_TEST(lists_all_that_matched_and_all_that_erred_up_to_their_caps)
 {
     struct buf rules = BUF(65536);
     for (int i = 0; i < 20; i++)
-        buf_printf(&rules, "allow 'a%d' {everyone=true}\nallow 'b%d' {everyone=true, when=function(u) if u.username == 'dora' then error('no') end return true end}\n", i, i);
+        buf_printf(
+            &rules,
+            "allow 'a%d' {everyone=true}\nallow 'b%d' {everyone=true, when=function(u) if u.username == 'dora' then error('no') end return true end}\n",
+            i, i);
     struct engine *e = kit_must_load(rules.p);
     struct principal *p = kit_user("dora", "[]", "{}");
     struct repo r = kit_repo("github:acme/site");
@@ -215,7 +283,8 @@ END_TEST
 
 static bool decision_eq(const struct decision *a, const struct decision *b)
 {
-    if (a->verdict != b->verdict || strcmp(a->reason, b->reason) != 0 || a->rule != b->rule || a->n_errors != b->n_errors || a->n_matched != b->n_matched)
+    if (a->verdict != b->verdict || strcmp(a->reason, b->reason) != 0 || a->rule != b->rule || a->n_errors != b->n_errors ||
+        a->n_matched != b->n_matched)
         return false;
     for (size_t i = 0; i < a->n_errors; i++)
         if (strcmp(a->errors[i].text, b->errors[i].text) != 0)
@@ -257,7 +326,8 @@ END_TEST
 
 START_TEST(two_engines_of_one_revision_agree)
 {
-    static const char rules[] = "deny 'd' {groups={'bad'}}\nallow 'a' {everyone=true, when=function(u, r) for i = 1, 500 do local x = str.lower(r.full) end return r:is_public() end}";
+    static const char rules[] =
+        "deny 'd' {groups={'bad'}}\nallow 'a' {everyone=true, when=function(u, r) for i = 1, 500 do local x = str.lower(r.full) end return r:is_public() end}";
     struct engine *a = kit_must_load(rules), *b = kit_must_load(rules);
     struct principal *p = kit_user("dora", "[]", "{}");
     struct repo r = kit_repo("github:acme/site");
@@ -278,10 +348,11 @@ END_TEST
 
 START_TEST(a_spent_budget_takes_only_later_rules_along)
 {
-    struct engine *e = kit_must_load("allow 'first' {everyone=true, when=function() return true end}\n"
-                                     "allow 'loop' {everyone=true, when=function(u) while u.username == 'dora' do end return false end}\n"
-                                     "allow 'after' {everyone=true, when=function() return true end}\n"
-                                     "allow 'plain' {everyone=true}");
+    struct engine *e =
+        kit_must_load("allow 'first' {everyone=true, when=function() return true end}\n"
+                      "allow 'loop' {everyone=true, when=function(u) while u.username == 'dora' do end return false end}\n"
+                      "allow 'after' {everyone=true, when=function() return true end}\n"
+                      "allow 'plain' {everyone=true}");
     struct principal *p = kit_user("dora", "[]", "{}");
     struct repo r = kit_repo("github:acme/site");
     struct policy_input in = kit_input(p, &r, VISIBILITY_PUBLIC);

@@ -33,7 +33,8 @@ static void tear_down(void)
     arena_deinit(&arena);
 }
 
-static enum gw_err route(const char *url, const char *host, const struct repo *repo, const char *username, struct driver_route *ret)
+static enum gw_err route(const char *url, const char *host, const struct repo *repo, const char *username,
+                         struct driver_route *ret)
 {
     struct driver *d = NULL;
     char why[256] = "";
@@ -85,7 +86,8 @@ START_TEST(fills_in_percent_encoded_segments)
 }
 END_TEST
 
-static const char *const climbers[] = {"..", ".", "", "a/../b", "../a", "a/..", "a\\..\\b", "a//b", "/a", "a/", "..;x", "%2e%2e", "a/%2e."};
+static const char *const climbers[] = {"..",   ".",  "",   "a/../b", "../a",   "a/..",  "a\\..\\b",
+                                       "a//b", "/a", "a/", "..;x",   "%2e%2e", "a/%2e."};
 
 START_TEST(B_routes_nobody_whose_name_climbs)
 {
@@ -95,10 +97,50 @@ START_TEST(B_routes_nobody_whose_name_climbs)
 END_TEST
 
 static const char *const bad_urls[] = {
-    "", "ws", "ws:80", "//ws", "ftp://ws", "HTTP://ws", "https://ws", "http://", "http:///x", "http://u@ws", "http://u:p@ws/", "http://ws:0", "http://ws:65536", "http://ws:x",
-    "http://ws?x", "http://ws/?x", "http://ws/#x", "http://ws/a b", "http://ws/a\\b", "http://ws/%zz", "http://ws//a", "http://ws/a//b", "http://ws/a/../b", "http://ws/./b", "http://ws/%2e%2e/b",
-    "http://ws/{id}", "http://ws/x{name}", "http://ws/{name}x", "http://ws/{what}", "http://ws/{name", "http://ws/name}", "http://ws/{Name}", "http://ws/{}",
-    "http://{name}.ws", "http://{user}", "http://x{id}.ws", "http://{id}x.ws", "http://{id}.{id}.ws", "http://ws:{id}", "http://u{id}@ws", "http://{id}@ws", "http://ws}", "http://w s", "http://[::1",
+    "",
+    "ws",
+    "ws:80",
+    "//ws",
+    "ftp://ws",
+    "HTTP://ws",
+    "https://ws",
+    "http://",
+    "http:///x",
+    "http://u@ws",
+    "http://u:p@ws/",
+    "http://ws:0",
+    "http://ws:65536",
+    "http://ws:x",
+    "http://ws?x",
+    "http://ws/?x",
+    "http://ws/#x",
+    "http://ws/a b",
+    "http://ws/a\\b",
+    "http://ws/%zz",
+    "http://ws//a",
+    "http://ws/a//b",
+    "http://ws/a/../b",
+    "http://ws/./b",
+    "http://ws/%2e%2e/b",
+    "http://ws/{id}",
+    "http://ws/x{name}",
+    "http://ws/{name}x",
+    "http://ws/{what}",
+    "http://ws/{name",
+    "http://ws/name}",
+    "http://ws/{Name}",
+    "http://ws/{}",
+    "http://{name}.ws",
+    "http://{user}",
+    "http://x{id}.ws",
+    "http://{id}x.ws",
+    "http://{id}.{id}.ws",
+    "http://ws:{id}",
+    "http://u{id}@ws",
+    "http://{id}@ws",
+    "http://ws}",
+    "http://w s",
+    "http://[::1",
     "http://ws/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18/19/20/21/22/23/24/25/26/27/28/29/30/31/32/33",
 };
 

@@ -28,7 +28,8 @@ START_TEST(means_what_the_plain_definition_says)
             for (unsigned x = k; x > 0; x /= 3)
                 text[m++] = text_letters[x % 3];
             text[m] = '\0';
-            ck_assert_msg(glob_matches(view_of(pattern), view_of(text), false) == oracle(pattern, text), "'%s' and '%s'", pattern, text);
+            ck_assert_msg(glob_matches(view_of(pattern), view_of(text), false) == oracle(pattern, text), "'%s' and '%s'", pattern,
+                          text);
         }
     }
 }
@@ -54,7 +55,8 @@ static const struct {
 
 START_TEST(matches_repositories_as_rules_write_them)
 {
-    ck_assert_msg(glob_matches(view_of(repos[_i].pattern), view_of(repos[_i].text), true) == repos[_i].matches, "%s %s", repos[_i].pattern, repos[_i].text);
+    ck_assert_msg(glob_matches(view_of(repos[_i].pattern), view_of(repos[_i].text), true) == repos[_i].matches, "%s %s",
+                  repos[_i].pattern, repos[_i].text);
 }
 END_TEST
 
@@ -70,8 +72,11 @@ END_TEST
 static const struct {
     const char *asked, *hint;
 } names[] = {
-    {"gruops", " (did you mean 'groups'?)"}, {"Groups", " (did you mean 'groups'?)"}, {"unles", " (did you mean 'unless'?)"},
-    {"zzzzzz", ""},                          {"", ""},
+    {"gruops", " (did you mean 'groups'?)"},
+    {"Groups", " (did you mean 'groups'?)"},
+    {"unles", " (did you mean 'unless'?)"},
+    {"zzzzzz", ""},
+    {"", ""},
 };
 
 START_TEST(offers_the_name_that_was_probably_meant)

@@ -281,7 +281,8 @@ END_TEST
 
 START_TEST(answers_a_request_whose_announced_body_never_comes)
 {
-    static const char *const heads[] = {"Content-Length: 11\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n", "Content-Length: 11\r\nExpect: 100-continue\r\n\r\n"};
+    static const char *const heads[] = {"Content-Length: 11\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n",
+                                        "Content-Length: 11\r\nExpect: 100-continue\r\n\r\n"};
     static const char *const lines[] = {REQUEST("POST /x"), REQUEST("POST /later")};
     char bytes[256];
     struct client c;

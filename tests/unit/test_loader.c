@@ -13,7 +13,8 @@ static void teardown(void)
 }
 
 #define RULE VIEW("allow 'a' {everyone=true}\n")
-#define TEST VIEW("test 't' { user = user {username='x'}, repo = repo 'github:a/b', expect = 'allow', rule = 'a', reason = 'allowed' }\n")
+#define TEST \
+    VIEW("test 't' { user = user {username='x'}, repo = repo 'github:a/b', expect = 'allow', rule = 'a', reason = 'allowed' }\n")
 
 static enum gw_err load(bool require_tests, struct buf *findings, struct engine **ret_engine)
 {
@@ -273,7 +274,8 @@ START_TEST(settings_are_strings_that_rules_can_read)
     struct loader_spec spec = kit_spec(dir);
     spec.env = env;
     spec.n_env = 1;
-    kit_write(dir, "a.lua", VIEW("assert(env.region == 'eu')\nallow 'a' {everyone=true, when=function() return env.region == 'eu' end}\n"));
+    kit_write(dir, "a.lua",
+              VIEW("assert(env.region == 'eu')\nallow 'a' {everyone=true, when=function() return env.region == 'eu' end}\n"));
     ck_assert_int_eq(loader_load(&spec, kit_report, &findings, &e), GW_OK);
     engine_free(e);
     kit_write(dir, "a.lua", VIEW("allow 'a' {everyone=true, when=function() return env.regoin == 'eu' end}\n"));
@@ -338,60 +340,86 @@ static void on_result(void *arg, const struct loader_test_result *r)
         snprintf(((struct results *)arg)->last, 700, "%s:%d: %s: %s", r->file, r->line, r->name, r->text);
 }
 
-static const char seed_like[] = "allow 'admins' {groups={'admins'}}\n"
-                                "deny 'banned' {groups={'banned'}, reason='banned'}\n"
-                                "allow 'late' {everyone=true, when=function(u,r,q) return q.time:between('20:00','21:00','UTC') end}\n"
-                                "allow 'conn' {actions={'connect'}, when=function(u,r,q) return q.ip:in_cidr('192.0.2.0/24') end}\n"
-                                "allow 'svc' {everyone=true, when=function(u) return u.is_service and u.via == 'bearer' end}\n"
-                                "allow 'attr' {everyone=true, when=function(u) return u.attributes:flag('vip', false) and u.claims:string('dept', '') == 'x' end}\n"
-                                "allow 'mfa' {everyone=true, when=function(u) return u.session.mfa and u.session.auth_age <= 60 end}\n";
+static const char seed_like[] =
+    "allow 'admins' {groups={'admins'}}\n"
+    "deny 'banned' {groups={'banned'}, reason='banned'}\n"
+    "allow 'late' {everyone=true, when=function(u,r,q) return q.time:between('20:00','21:00','UTC') end}\n"
+    "allow 'conn' {actions={'connect'}, when=function(u,r,q) return q.ip:in_cidr('192.0.2.0/24') end}\n"
+    "allow 'svc' {everyone=true, when=function(u) return u.is_service and u.via == 'bearer' end}\n"
+    "allow 'attr' {everyone=true, when=function(u) return u.attributes:flag('vip', false) and u.claims:string('dept', '') == 'x' end}\n"
+    "allow 'mfa' {everyone=true, when=function(u) return u.session.mfa and u.session.auth_age <= 60 end}\n";
 
 static const struct {
     const char *test;
     size_t n_passed, n_failed;
     const char *text; /* of the failed one, or of the finding */
 } tests[] = {
-    {"test 't' {user=user{username='a', groups={'admins'}}, repo=repo 'github:a/b', expect='allow', rule='admins', reason='allowed'}", 1, 0, NULL},
+    {"test 't' {user=user{username='a', groups={'admins'}}, repo=repo 'github:a/b', expect='allow', rule='admins', reason='allowed'}",
+     1, 0, NULL},
     {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='deny', reason='no_rule'}", 1, 0, NULL},
-    {"test 't' {user=user{username='a', groups={'admins','banned'}}, repo=repo 'github:a/b', expect='deny', rule='banned', reason='banned'}", 1, 0, NULL},
-    {"local a = user{username='a', groups={'admins'}, uid='7', email='x@y'} local b = user{a, username='b'} test 't' {user=b, repo=repo 'github:a/b', expect='allow'}", 1, 0, NULL},
-    {"local a = user{username='a', groups={'admins'}} local b = user{a, groups={}} test 't' {user=b, repo=repo 'github:a/b', expect='deny'}", 1, 0, NULL},
-    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', time='2026-02-28T20:30:00Z', expect='allow', rule='late'}", 1, 0, NULL},
+    {"test 't' {user=user{username='a', groups={'admins','banned'}}, repo=repo 'github:a/b', expect='deny', rule='banned', reason='banned'}",
+     1, 0, NULL},
+    {"local a = user{username='a', groups={'admins'}, uid='7', email='x@y'} local b = user{a, username='b'} test 't' {user=b, repo=repo 'github:a/b', expect='allow'}",
+     1, 0, NULL},
+    {"local a = user{username='a', groups={'admins'}} local b = user{a, groups={}} test 't' {user=b, repo=repo 'github:a/b', expect='deny'}",
+     1, 0, NULL},
+    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', time='2026-02-28T20:30:00Z', expect='allow', rule='late'}", 1, 0,
+     NULL},
     {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', time='2028-02-29T21:00:00Z', expect='deny'}", 1, 0, NULL},
-    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', action='connect', ip='192.0.2.1', expect='allow', rule='conn'}", 1, 0, NULL},
+    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', action='connect', ip='192.0.2.1', expect='allow', rule='conn'}",
+     1, 0, NULL},
     {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', action='connect', expect='deny', reason='error'}", 1, 0, NULL},
-    {"test 't' {user=user{username='a', service=true, via='bearer'}, repo=repo 'github:a/b', expect='allow', rule='svc'}", 1, 0, NULL},
-    {"test 't' {user=user{username='a', attributes={vip=true}, claims={dept='x'}}, repo=repo 'github:a/b', expect='allow', rule='attr'}", 1, 0, NULL},
-    {"test 't' {user=user{username='a', session={mfa=true, auth_age=60}}, repo=repo 'github:a/b', expect='allow', rule='mfa'}", 1, 0, NULL},
+    {"test 't' {user=user{username='a', service=true, via='bearer'}, repo=repo 'github:a/b', expect='allow', rule='svc'}", 1, 0,
+     NULL},
+    {"test 't' {user=user{username='a', attributes={vip=true}, claims={dept='x'}}, repo=repo 'github:a/b', expect='allow', rule='attr'}",
+     1, 0, NULL},
+    {"test 't' {user=user{username='a', session={mfa=true, auth_age=60}}, repo=repo 'github:a/b', expect='allow', rule='mfa'}", 1,
+     0, NULL},
     {"test 't' {user=user{username='a', session={mfa=true, auth_age=61}}, repo=repo 'github:a/b', expect='deny'}", 1, 0, NULL},
-    {"local a, p, q = user{username='a', groups={'admins'}}, repo 'github:a/b' {visibility='public'}, repo 'gitlab:a/b/c'\ngrid 'g' {{'', p, q}, {a, 'allow', 'allow'}, {user{username='z'}, 'deny', 'deny'}}", 4, 0, NULL},
+    {"local a, p, q = user{username='a', groups={'admins'}}, repo 'github:a/b' {visibility='public'}, repo 'gitlab:a/b/c'\ngrid 'g' {{'', p, q}, {a, 'allow', 'allow'}, {user{username='z'}, 'deny', 'deny'}}",
+     4, 0, NULL},
     /* failures */
-    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='allow'}", 0, 1, "p_test.lua:1: t: expected allow, got deny (no_rule)"},
-    {"test 't' {user=user{username='a', groups={'admins'}}, repo=repo 'github:a/b', expect='allow', rule='admin'}", 0, 1, "there is no rule \"admin\" (did you mean 'admins'?)"},
-    {"test 't' {user=user{username='a', groups={'admins'}}, repo=repo 'github:a/b', expect='allow', rule='late'}", 0, 1, "allow, but not by rule \"late\""},
-    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='deny', reason='norule'}", 0, 1, "there is no reason 'norule' (did you mean 'no_rule'?)"},
-    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='deny', reason='banned'}", 0, 1, "expected reason banned, got no_rule"},
-    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', action='connect', expect='allow'}", 0, 1, "rule \"conn\" erred: p.lua:4: q.ip is absent"},
-    {"local p = repo 'github:a/b'\ngrid 'g' {{'', p}, {user{username='a'}, 'allow'}}", 0, 1, "p_test.lua:2: g: a, github:a/b (unknown): expected allow"},
-    {"test 't' {user=user{username='a', groups='admins'}, repo=repo 'github:a/b', expect='deny', reason='claims_missing'}", 1, 0, NULL},
-    {"test 't' {user=user{username='a', attributes={x=1, [2]=3}}, repo=repo 'github:a/b', expect='deny'}", 0, 1, "a table is either a list or has names"},
-    {"test 't' {user=user{username='a', attributes={f=pairs}}, repo=repo 'github:a/b', expect='deny'}", 0, 1, "only strings, numbers, booleans and tables are data"},
-    {"test 't' {user=user{username='a', via='carrier'}, repo=repo 'github:a/b', expect='deny'}", 0, 1, "via is session, bearer or basic"},
-    {"local t = {} for i = 1, 20 do t = {t} end test 't' {user=user{username='a', attributes={t=t}}, repo=repo 'github:a/b', expect='deny'}", 0, 1, "nested too deeply"},
+    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='allow'}", 0, 1,
+     "p_test.lua:1: t: expected allow, got deny (no_rule)"},
+    {"test 't' {user=user{username='a', groups={'admins'}}, repo=repo 'github:a/b', expect='allow', rule='admin'}", 0, 1,
+     "there is no rule \"admin\" (did you mean 'admins'?)"},
+    {"test 't' {user=user{username='a', groups={'admins'}}, repo=repo 'github:a/b', expect='allow', rule='late'}", 0, 1,
+     "allow, but not by rule \"late\""},
+    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='deny', reason='norule'}", 0, 1,
+     "there is no reason 'norule' (did you mean 'no_rule'?)"},
+    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='deny', reason='banned'}", 0, 1,
+     "expected reason banned, got no_rule"},
+    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', action='connect', expect='allow'}", 0, 1,
+     "rule \"conn\" erred: p.lua:4: q.ip is absent"},
+    {"local p = repo 'github:a/b'\ngrid 'g' {{'', p}, {user{username='a'}, 'allow'}}", 0, 1,
+     "p_test.lua:2: g: a, github:a/b (unknown): expected allow"},
+    {"test 't' {user=user{username='a', groups='admins'}, repo=repo 'github:a/b', expect='deny', reason='claims_missing'}", 1, 0,
+     NULL},
+    {"test 't' {user=user{username='a', attributes={x=1, [2]=3}}, repo=repo 'github:a/b', expect='deny'}", 0, 1,
+     "a table is either a list or has names"},
+    {"test 't' {user=user{username='a', attributes={f=pairs}}, repo=repo 'github:a/b', expect='deny'}", 0, 1,
+     "only strings, numbers, booleans and tables are data"},
+    {"test 't' {user=user{username='a', via='carrier'}, repo=repo 'github:a/b', expect='deny'}", 0, 1,
+     "via is session, bearer or basic"},
+    {"local t = {} for i = 1, 20 do t = {t} end test 't' {user=user{username='a', attributes={t=t}}, repo=repo 'github:a/b', expect='deny'}",
+     0, 1, "nested too deeply"},
     /* findings */
     {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='maybe'}", 0, 0, "expect must be"},
     {"test 't' {user=user{username='a'}, repo=repo 'github:a/b'}", 0, 0, "expect must be"},
-    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expct='deny'}", 0, 0, "a test has no field 'expct' (did you mean 'expect'?)"},
+    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expct='deny'}", 0, 0,
+     "a test has no field 'expct' (did you mean 'expect'?)"},
     {"test 't' {user={}, repo=repo 'github:a/b', expect='deny'}", 0, 0, "user must be a user {…}, not a table"},
     {"test 't' {user=user{username='a'}, repo='github:a/b', expect='deny'}", 0, 0, "repo must be a repo"},
     {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='deny', time='tomorrow'}", 0, 0, "is no time"},
-    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='deny', obligations={}}", 0, 0, "a test has no field 'obligations'"},
+    {"test 't' {user=user{username='a'}, repo=repo 'github:a/b', expect='deny', obligations={}}", 0, 0,
+     "a test has no field 'obligations'"},
     {"test 't'", 0, 0, "p_test.lua:1: \"t\" has a name but no fields"},
     {"user{usrname='a'}", 0, 0, "user has no field 'usrname' (did you mean 'username'?)"},
     {"user{groups={}}", 0, 0, "a user's username must be a string"},
     {"repo 'nowhere:a/b'", 0, 0, "is no repository of a known forge"},
     {"repo 'github:a/b' {visibility='open'}", 0, 0, "there is no visibility 'open'"},
-    {"local p = repo 'github:a/b' grid 'g' {{'', p, p}, {user{username='a'}, 'allow'}}", 0, 0, "row 2 has 2 entries instead of 3: every cell is required"},
+    {"local p = repo 'github:a/b' grid 'g' {{'', p, p}, {user{username='a'}, 'allow'}}", 0, 0,
+     "row 2 has 2 entries instead of 3: every cell is required"},
     {"grid 'g' {}", 0, 0, "needs a row of repositories"},
     {"allow 'x' {everyone=true}", 0, 0, "there is no global 'allow'"},
     {"while true do end", 0, 0, "budget_instructions"},
@@ -409,7 +437,8 @@ START_TEST(policy_tests)
     ck_assert_msg(err == (is_finding ? GW_E_POLICY : GW_OK), "%s: %s %s", tests[_i].test, gw_err_name(err), r.findings.p);
     ck_assert_msg(n_passed == tests[_i].n_passed && n_failed == tests[_i].n_failed, "%s: %s", tests[_i].test, r.last);
     if (tests[_i].text != NULL)
-        ck_assert_msg(strstr(is_finding ? r.findings.p : r.last, tests[_i].text) != NULL, "%s: %s", tests[_i].test, is_finding ? r.findings.p : r.last);
+        ck_assert_msg(strstr(is_finding ? r.findings.p : r.last, tests[_i].text) != NULL, "%s: %s", tests[_i].test,
+                      is_finding ? r.findings.p : r.last);
     buf_deinit(&r.findings);
 }
 END_TEST

@@ -45,7 +45,8 @@ static void on_timer(struct loop_timer *t)
 START_TEST(fires_timers_by_due_time_and_not_when_stopped)
 {
     static char a[] = "a", b[] = "b", c[] = "c", x[] = "x";
-    struct loop_timer ta = {.fn = on_timer, .arg = a}, tb = {.fn = on_timer, .arg = b}, tc = {.fn = on_timer, .arg = c}, tx = {.fn = on_timer, .arg = x};
+    struct loop_timer ta = {.fn = on_timer, .arg = a}, tb = {.fn = on_timer, .arg = b}, tc = {.fn = on_timer, .arg = c},
+                      tx = {.fn = on_timer, .arg = x};
     order[0] = '\0';
     ck_assert_int_eq(loop_timer_start(loop, &tc, 3), GW_OK);
     ck_assert_int_eq(loop_timer_start(loop, &ta, 1), GW_OK);

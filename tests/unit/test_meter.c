@@ -29,7 +29,8 @@ START_TEST(readme_shows_the_table_as_it_is)
     buf_puts(&out, "<!-- metrics:begin -->\n");
     meter_format_markdown(&out);
     buf_puts(&out, "<!-- metrics:end -->\n");
-    ck_assert_msg(view_contains(view_at(text, n), buf_view(&out)), "the README's metrics are out of date: run scripts/readme-tables");
+    ck_assert_msg(view_contains(view_at(text, n), buf_view(&out)),
+                  "the README's metrics are out of date: run scripts/readme-tables");
     buf_deinit(&out);
 }
 END_TEST

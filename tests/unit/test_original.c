@@ -53,11 +53,11 @@ static void check_address(const struct ipaddr *a, const char *expected)
     ck_assert_str_eq(text, expected);
 }
 
-#define AUTH   "/_repogate/auth/nginx"
-#define HOST   "Host: 127.0.0.1:8080\n"
-#define URL    "X-Original-URL: https://dev.example.org/github/acme/site/?a=b\n"
+#define AUTH "/_repogate/auth/nginx"
+#define HOST "Host: 127.0.0.1:8080\n"
+#define URL "X-Original-URL: https://dev.example.org/github/acme/site/?a=b\n"
 #define METHOD "X-Original-Method: POST\n"
-#define IP     "X-Real-IP: 203.0.113.7\n"
+#define IP "X-Real-IP: 203.0.113.7\n"
 
 START_TEST(finds_what_nginx_asks_about)
 {

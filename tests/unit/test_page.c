@@ -38,7 +38,8 @@ static void put_portal(struct buf *out)
 
 static void put_bare_problem(struct buf *out)
 {
-    page_put_problem(out, &(struct page_frame){VIEW_NONE, VIEW_NONE}, &(struct page_problem){.status = 404, .title = VIEW("Nothing here")});
+    page_put_problem(out, &(struct page_frame){VIEW_NONE, VIEW_NONE},
+                     &(struct page_problem){.status = 404, .title = VIEW("Nothing here")});
 }
 
 static void put_bare_denied(struct buf *out)
@@ -56,7 +57,7 @@ static const struct {
     void (*put)(struct buf *out);
     size_t n_hostile; /* fields that are shown, the title twice */
 } pages[] = {
-    {put_problem, 2 + 2 + 4}, {put_denied, 2 + 1 + 4}, {put_logout, 2 + 1}, {put_signed_out, 2},
+    {put_problem, 2 + 2 + 4}, {put_denied, 2 + 1 + 4}, {put_logout, 2 + 1},  {put_signed_out, 2},
     {put_portal, 2 + 2},      {put_bare_problem, 0},   {put_bare_denied, 0}, {put_bare_portal, 0},
 };
 
@@ -88,7 +89,8 @@ END_TEST
 
 static bool is_void(struct view name)
 {
-    return view_eq(name, VIEW("meta")) || view_eq(name, VIEW("link")) || view_eq(name, VIEW("input")) || view_eq(name, VIEW("!doctype"));
+    return view_eq(name, VIEW("meta")) || view_eq(name, VIEW("link")) || view_eq(name, VIEW("input")) ||
+           view_eq(name, VIEW("!doctype"));
 }
 
 /* The end of the tag that begins at p: the first > outside of quotes. */

@@ -62,7 +62,10 @@ END_TEST
 
 START_TEST(lives_ten_minutes)
 {
-    static const struct { int64_t age_s; enum gw_err err; } CASES[] = {
+    static const struct {
+        int64_t age_s;
+        enum gw_err err;
+    } CASES[] = {
         {0, GW_OK}, {599, GW_OK}, {600, GW_E_EXPIRED}, {86400, GW_E_EXPIRED}, {-60, GW_OK}, {-61, GW_E_EXPIRED},
     };
     struct seal_ring *ring = ring_of(7, 1);

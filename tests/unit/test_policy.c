@@ -52,7 +52,9 @@ START_TEST(exits_0_when_all_pass)
     ck_assert_int_eq(run("test", dir, NULL), 0);
     ck_assert_str_eq(output, "1 passed, 0 failed\n");
     ck_assert_int_eq(run("test", dir, "--json"), 0);
-    ck_assert_ptr_nonnull(strstr(output, "{\"passed\":1,\"failed\":0,\"findings\":[],\"tests\":[{\"file\":\"a_test.lua\",\"line\":1,\"name\":\"t\",\"passed\":true,\"text\":\"\"}]}\n"));
+    ck_assert_ptr_nonnull(strstr(
+        output,
+        "{\"passed\":1,\"failed\":0,\"findings\":[],\"tests\":[{\"file\":\"a_test.lua\",\"line\":1,\"name\":\"t\",\"passed\":true,\"text\":\"\"}]}\n"));
 }
 END_TEST
 

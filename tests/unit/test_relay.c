@@ -212,7 +212,8 @@ static void on_head(void *arg, const struct relay_head *head)
     w.content_length = head->content_length;
     for (size_t i = 0; i < head->n_headers; i++) {
         size_t n = strlen(w.headers);
-        snprintf(w.headers + n, sizeof(w.headers) - n, "%.*s=%.*s;", VIEW_FMT(head->headers[i].name), VIEW_FMT(head->headers[i].value));
+        snprintf(w.headers + n, sizeof(w.headers) - n, "%.*s=%.*s;", VIEW_FMT(head->headers[i].name),
+                 VIEW_FMT(head->headers[i].value));
     }
     let_go(IN_HEAD);
     if (w.stops_at_head)
@@ -362,7 +363,8 @@ static const struct clean_case {
 } clean_cases[] = {
     {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\n\r\nhello", "hello", "A=b;", 200, true, true, 5, 1},
     {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", "", 200, true, true, 0, 1},
-    {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;x\r\n!\r\n0\r\nT: v\r\n\r\n", "hello!", "", 200, true, true, -1, 1},
+    {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;x\r\n!\r\n0\r\nT: v\r\n\r\n", "hello!", "", 200,
+     true, true, -1, 1},
     {"GET", "HTTP/1.1 404 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno", "no", "", 404, true, true, 2, 0},
     {"GET", "HTTP/1.1 200 OK\r\n\r\nuntil the end", "until the end", "", 200, true, false, -1, 0},
     {"GET", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok", "", 200, true, true, 2, 0},
@@ -370,8 +372,11 @@ static const struct clean_case {
     {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", "", "", 200, false, true, 99, 1},
     {"GET", "HTTP/1.1 204 No Content\r\n\r\n", "", "", 204, false, true, -1, 1},
     {"GET", "HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 7\r\n\r\n", "", "ETag=x;", 304, false, true, 7, 1},
-    {"GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok", "", 200, true, true, 2, 1},
-    {"GET", "HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n", "", "Location=http://elsewhere/;", 302, true, true, 0, 1},
+    {"GET",
+     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+     "ok", "", 200, true, true, 2, 1},
+    {"GET", "HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n", "", "Location=http://elsewhere/;",
+     302, true, true, 0, 1},
 };
 
 static void check_clean(const struct clean_case *c)
@@ -980,8 +985,8 @@ START_TEST(reports_a_name_that_does_not_resolve)
 END_TEST
 
 static const char *const bad_addresses[] = {
-    "",          "host",       "host:",          ":80",        "host:0",    "host:65536", "host:8o",   "ho st:80", "host:80:80",
-    "::1:80",    "[::1]",      "[127.0.0.1]:80", "127.1:80",   "0x7f.1:80", "1:80",       "2130706433:80", "a@b:80", "host/:80", "..:80",
+    "",      "host",           "host:",    ":80",       "host:0", "host:65536",    "host:8o", "ho st:80", "host:80:80", "::1:80",
+    "[::1]", "[127.0.0.1]:80", "127.1:80", "0x7f.1:80", "1:80",   "2130706433:80", "a@b:80",  "host/:80", "..:80",
 };
 
 START_TEST(refuses_an_address_of_another_form)
@@ -997,8 +1002,15 @@ END_TEST
 START_TEST(refuses_a_request_that_could_inject)
 {
     static const struct relay_header headers[] = {
-        {{"A\r\nB", 4}, {"c", 1}}, {{"A", 1}, {"b\r\nC: d", 7}}, {{"A", 1}, {"b\0", 2}},          {{"", 0}, {"b", 1}},       {{"Host", 4}, {"evil", 4}},
-        {{"content-length", 14}, {"5", 1}}, {{"Transfer-Encoding", 17}, {"chunked", 7}}, {{"Connection", 10}, {"close", 5}}, {{"TE", 2}, {"trailers", 8}},
+        {{"A\r\nB", 4}, {"c", 1}},
+        {{"A", 1}, {"b\r\nC: d", 7}},
+        {{"A", 1}, {"b\0", 2}},
+        {{"", 0}, {"b", 1}},
+        {{"Host", 4}, {"evil", 4}},
+        {{"content-length", 14}, {"5", 1}},
+        {{"Transfer-Encoding", 17}, {"chunked", 7}},
+        {{"Connection", 10}, {"close", 5}},
+        {{"TE", 2}, {"trailers", 8}},
     };
     static const struct view bad[] = {{"", 0}, {"a b", 3}, {"a\r\nb", 4}, {"a\0b", 3}, {"\xff", 1}};
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
@@ -1056,7 +1068,9 @@ static void serve_upgrade(void)
     GW_CLEANUP(gw_closep) int fd = accept_one();
     char bytes[5];
     read_head(fd);
-    send_text(fd, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nearly");
+    send_text(
+        fd,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nearly");
     if (recv(fd, bytes, sizeof(bytes), MSG_WAITALL) != 5 || memcmp(bytes, "hello", 5) != 0)
         s.is_wrong = true;
     wait_for_close(fd);

@@ -40,25 +40,31 @@ static const struct {
     {"allow 'a' {everyone=true, expires='2026-12-31'}", "expires is not supported by this version"},
     {"allow 'a' {everyone=true, max_auth_age='15m'}", "max_auth_age is not supported by this version"},
     {"allow 'a' {everyone=true, mfa=true}", "mfa is not supported by this version"},
-    {"allow 'a' {everyone=true}\nallow 'b' {everyone=true}\ndeny 'a' {everyone=true}", "p.lua:3: rule \"a\": this name is used at p.lua:1 already"},
+    {"allow 'a' {everyone=true}\nallow 'b' {everyone=true}\ndeny 'a' {everyone=true}",
+     "p.lua:3: rule \"a\": this name is used at p.lua:1 already"},
     {"allow 'a'", "p.lua:1: rule \"a\" has a name but no fields"},
     {"\nallow {}", "p.lua:2: a rule's name must be a string"},
     {"allow ''  {everyone=true}", "a rule's name has 1 to 128 bytes"},
     {"allow 'a' 'b'", "its fields must be a table"},
     {"-- nothing", "there is no rule in"},
     /* smoke evaluation */
-    {"allow 'a' {everyone=true, when=function(u) u:in_group('x') end}", "when gave a nil, not true or false (is a return missing?)"},
-    {"allow 'a' {everyone=true, when=function(u) return u.gruops:has('x') end}", "p.lua:1: u has no 'gruops' (did you mean 'groups'?)"},
+    {"allow 'a' {everyone=true, when=function(u) u:in_group('x') end}",
+     "when gave a nil, not true or false (is a return missing?)"},
+    {"allow 'a' {everyone=true, when=function(u) return u.gruops:has('x') end}",
+     "p.lua:1: u has no 'gruops' (did you mean 'groups'?)"},
     {"allow 'a' {everyone=true, when=function(u) return u.in_group('x') end}", "call it with a colon: u:in_group(…)"},
     {"allow 'a' {everyone=true, when=function(u, r) return r.owner.id == 1 end}", "strings have no methods and no fields"},
     {"allow 'a' {everyone=true, when=function(u, r, q, z) return z.x end}", "attempt to index a nil value (local 'z')"},
-    {"allow 'a' {everyone=true, when=function(u) return u.attributes:string('team') == 'x' end}", "u.attributes 'team' is absent: give a default"},
+    {"allow 'a' {everyone=true, when=function(u) return u.attributes:string('team') == 'x' end}",
+     "u.attributes 'team' is absent: give a default"},
     {"allow 'a' {everyone=true, when=function(u) return u.attributes.team == 'x' end}", "bag has no 'team'"},
     {"allow 'a' {everyone=true, when=function(u) return u:in_all{} end}", "the list is empty"},
     {"allow 'a' {everyone=true, when=function(u,r,q) return q.time:between('8:00','18:00','UTC') end}", "is no time of day"},
-    {"allow 'a' {everyone=true, when=function(u,r,q) return q.time:between('08:00','18:00','Europe/Berlin') end}", "time zone 'Europe/Berlin' is not supported by this version"},
+    {"allow 'a' {everyone=true, when=function(u,r,q) return q.time:between('08:00','18:00','Europe/Berlin') end}",
+     "time zone 'Europe/Berlin' is not supported by this version"},
     {"allow 'a' {everyone=true, when=function(u,r,q) return q.ip:in_cidr('10.0.0.1/8') end}", "is no network"},
-    {"deny 'a' {groups={'x'}, not_groups={'y'}, repos={'*:acme/*'}, visibility={'private'}, actions={'connect'}, when=function(u) return u.nope end}", "u has no 'nope'"},
+    {"deny 'a' {groups={'x'}, not_groups={'y'}, repos={'*:acme/*'}, visibility={'private'}, actions={'connect'}, when=function(u) return u.nope end}",
+     "u has no 'nope'"},
     {"allow 'a' {paths={'/x/*'}, when=function(u, r) return r:is_public() end}", "names no repository"},
 };
 
@@ -67,7 +73,8 @@ START_TEST(refuses_with_line_and_cure)
     struct buf findings = BUF(65536);
     struct engine *e = kit_load(view_of(refused[_i].rules), &findings);
     ck_assert_msg(e == NULL, "loaded: %s", refused[_i].rules);
-    ck_assert_msg(view_contains(buf_view(&findings), view_of(refused[_i].finding)), "%s\ngave: %s", refused[_i].rules, findings.p);
+    ck_assert_msg(view_contains(buf_view(&findings), view_of(refused[_i].finding)), "%s\ngave: %s", refused[_i].rules,
+                  findings.p);
     buf_deinit(&findings);
 }
 END_TEST
@@ -95,7 +102,8 @@ END_TEST
 START_TEST(reports_everything_that_is_wrong_not_only_the_first)
 {
     struct buf findings = BUF(65536);
-    ck_assert_ptr_null(kit_load(VIEW("allow 'a' {gruops={'x'}, mfa=true}\nallow 'b' {}\ndeny 'c' {everyone=true, hint='x'}"), &findings));
+    ck_assert_ptr_null(
+        kit_load(VIEW("allow 'a' {gruops={'x'}, mfa=true}\nallow 'b' {}\ndeny 'c' {everyone=true, hint='x'}"), &findings));
     ck_assert_ptr_nonnull(strstr(findings.p, "gruops"));
     ck_assert_ptr_nonnull(strstr(findings.p, "mfa"));
     ck_assert_ptr_nonnull(strstr(findings.p, "p.lua:2: rule \"b\""));

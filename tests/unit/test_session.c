@@ -171,8 +171,14 @@ END_TEST
 
 START_TEST(idle_session_ends_in_the_second)
 {
-    static const struct { int64_t at_s; bool is_restarted, lives; } CASES[] = {
-        {IDLE_S - 1, false, true}, {IDLE_S, false, false}, {IDLE_S - 1, true, true}, {IDLE_S, true, false},
+    static const struct {
+        int64_t at_s;
+        bool is_restarted, lives;
+    } CASES[] = {
+        {IDLE_S - 1, false, true},
+        {IDLE_S, false, false},
+        {IDLE_S - 1, true, true},
+        {IDLE_S, true, false},
     };
     struct set *x = set_new();
     struct cookie c = create(x, CLAIMS);

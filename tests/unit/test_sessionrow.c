@@ -67,7 +67,9 @@ END_TEST
 
 START_TEST(macs_tell_people_and_logins_apart)
 {
-    static const struct { struct view iss, sub, sid; } PAIRS[] = {
+    static const struct {
+        struct view iss, sub, sid;
+    } PAIRS[] = {
         {{"https://a/", 10}, {"b", 1}, {"s", 1}},
         {{"https://a", 9}, {"/b", 2}, {"/s", 2}},
         {{"https://a/", 10}, {"b", 1}, {NULL, 0}},

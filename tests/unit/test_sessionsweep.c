@@ -2,7 +2,11 @@
 
 START_TEST(use_is_written_behind_once_a_minute_at_most)
 {
-    static const struct { int64_t used_s; int n_touches; int64_t row_s; } STEPS[] = {
+    static const struct {
+        int64_t used_s;
+        int n_touches;
+        int64_t row_s;
+    } STEPS[] = {
         {0, 0, 0}, {59, 0, 0}, {60, 1, 60}, {61, 1, 60}, {119, 1, 60}, {120, 2, 120}, {500, 3, 500},
     };
     struct set *x = set_new();

@@ -47,8 +47,12 @@ static void set_id(uint8_t id[DIGEST_BYTES], unsigned n)
 
 static enum gw_err put(struct store *s, unsigned n, int64_t seen_s, int64_t expires_s)
 {
-    struct store_row row = {.version = 1, .created_s = 1000, .seen_s = seen_s, .expires_s = expires_s,
-                            .label = BUF(STORE_SEALED_MAX), .secret = BUF(STORE_SEALED_MAX)};
+    struct store_row row = {.version = 1,
+                            .created_s = 1000,
+                            .seen_s = seen_s,
+                            .expires_s = expires_s,
+                            .label = BUF(STORE_SEALED_MAX),
+                            .secret = BUF(STORE_SEALED_MAX)};
     set_id(row.id, n);
     memset(row.sid_mac, 0x51, DIGEST_BYTES);
     memset(row.sub_mac, 0x52, DIGEST_BYTES);
@@ -189,7 +193,10 @@ END_TEST
 
 START_TEST(sweep_takes_what_ended_and_leaves_the_rest)
 {
-    static const struct { int64_t seen_s, expires_s; bool stays; } CASES[] = {
+    static const struct {
+        int64_t seen_s, expires_s;
+        bool stays;
+    } CASES[] = {
         {9000, 10001, true},  {9000, 10000, false}, {8001, 20000, true},
         {8000, 20000, false}, {7000, 9000, false},  {10000, 20000, true},
     };

@@ -140,7 +140,12 @@ END_TEST
 START_TEST(agrees_with_a_plain_list)
 {
     enum { KEYS = 200, CAP = 90 };
-    struct { bool is_in; unsigned used; int64_t expires_s; int *value; } list[KEYS] = {0};
+    struct {
+        bool is_in;
+        unsigned used;
+        int64_t expires_s;
+        int *value;
+    } list[KEYS] = {0};
     struct ttlmap *m = make(CAP, 0);
     unsigned seed = 1, n = 0;
     for (unsigned step = 1; step < 50000; step++) {

@@ -16,8 +16,10 @@ static const struct {
     bool ok;
     uint64_t n;
 } numbers[] = {
-    {"0", true, 0},  {"18446744073709551615", true, UINT64_MAX}, {"007", true, 7}, {"18446744073709551616", false, 0},
-    {"", false, 0},  {"-1", false, 0},                           {"+1", false, 0}, {"1 ", false, 0},
+    {"0", true, 0},    {"18446744073709551615", true, UINT64_MAX},
+    {"007", true, 7},  {"18446744073709551616", false, 0},
+    {"", false, 0},    {"-1", false, 0},
+    {"+1", false, 0},  {"1 ", false, 0},
     {"0x1", false, 0},
 };
 
