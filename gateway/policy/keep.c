@@ -94,6 +94,8 @@ static enum gw_err set_publish(int state_fd, const char *name)
 
 enum gw_err loader_keep(const char *dir, const char *state_dir)
 {
+    if (mkdir(state_dir, 0700) != 0 && errno != EEXIST)
+        return GW_E_IO;
     GW_CLEANUP(source_set_deinit) struct source_set set = {0};
     struct source_findings findings = {0};
     GW_CLEANUP(gw_closep) int state_fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -35,7 +35,8 @@ typedef void (*loader_report_fn)(void *arg, const struct loader_finding *f);
  * directory cannot be read. */
 enum gw_err loader_load(const struct loader_spec *spec, loader_report_fn report, void *arg, struct engine **engines)
     GW_MUST_CHECK;
-/* Copies the files of a set that was just loaded to state_dir/last-good, replacing what is there atomically. */
+/* Copies the files of a set that was just loaded to state_dir/last-good, replacing what is there atomically. Makes state_dir itself if it is
+ * missing. */
 enum gw_err loader_keep(const char *dir, const char *state_dir) GW_MUST_CHECK;
 /* state_dir/last-good into out; GW_E_NOTFOUND if there is none. */
 enum gw_err loader_kept_dir(const char *state_dir, char *out, size_t cap) GW_MUST_CHECK;

@@ -297,6 +297,8 @@ START_TEST(keeps_the_last_good_set_and_replaces_it)
     ck_assert_int_eq(loader_kept_dir(state, kept, sizeof(kept)), GW_OK);
     kit_write(dir, "b.lua", VIEW("deny 'b' {groups={'x'}}"));
     ck_assert_int_eq(loader_keep(dir, state), GW_OK);
+    snprintf(path, sizeof(path), "%s/fresh", state); /* made when it is missing */
+    ck_assert_int_eq(loader_keep(dir, path), GW_OK);
     snprintf(path, sizeof(path), "%s/b.lua", kept);
     ck_assert_int_eq(stat(path, &st), 0);
     kit_write(dir, "a.lua", VIEW("\xff"));
