@@ -77,7 +77,7 @@ replay: $(FUZZ:%=$(B)/fuzz/%)
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $(LIB)
 	@mkdir -p $(@D)
 	@echo "  FUZZ  $@ (replay)"
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< tests/fuzz/replay_main.c $(LIB) $(PKG_LIBS) -lm
+	$(Q)$(CC) $(ALL_CFLAGS) -include tests/fuzz/target.h $(ALL_LDFLAGS) -o $@ $< tests/fuzz/replay_main.c $(LIB) $(PKG_LIBS) -lm
 
 fuzz: ## fuzz each target for SECONDS (default 60) with clang's libFuzzer
 	$(Q)scripts/fuzz $(or $(SECONDS),60) $(FUZZ)

@@ -18,6 +18,8 @@ struct view {
 
 /* A string literal and nothing else: the empty one before it sees to that. */
 #define VIEW(literal) ((struct view){"" literal, sizeof("" literal) - 1})
+/* The same for an array of characters that ends in NUL. */
+#define VIEW_ARRAY(array) ((struct view){(array), sizeof(array) - 1})
 #define VIEW_NONE ((struct view){NULL, 0})
 /* for printf("%.*s", VIEW_FMT(v)) */
 #define VIEW_FMT(v) (int)(v).n, (v).p

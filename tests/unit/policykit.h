@@ -44,7 +44,8 @@ static inline void kit_rmdir(const char *dir)
         struct stat st;
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
-        snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+        if (snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) >= (int)sizeof(path))
+            continue;
         if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
             kit_rmdir(path);
         else

@@ -432,7 +432,7 @@ START_TEST(policy_tests)
     struct results r = {.findings = BUF(65536)};
     struct loader_spec spec = kit_spec(dir);
     size_t n_passed = 0, n_failed = 0;
-    kit_write(dir, "p.lua", VIEW(seed_like));
+    kit_write(dir, "p.lua", VIEW_ARRAY(seed_like));
     kit_write(dir, "p_test.lua", view_of(tests[_i].test));
     enum gw_err err = loader_test(&spec, on_finding, on_result, &r, &n_passed, &n_failed);
     bool is_finding = tests[_i].n_passed + tests[_i].n_failed == 0;

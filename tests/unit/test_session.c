@@ -37,7 +37,7 @@ START_TEST(session_outlives_a_restart_byte_for_byte)
     ck_assert_int_eq(session_load(x->ss, x->loop, view(&c), on_loaded, &a), GW_OK);
     answer_wait(&a);
     ck_assert_int_eq(a.err, GW_OK);
-    ck_assert(view_eq(((struct who *)session_who(a.session))->text, VIEW(claims)));
+    ck_assert(view_eq(((struct who *)session_who(a.session))->text, VIEW_ARRAY(claims)));
     ck_assert_int_eq(session_created_s(a.session), NOW_S);
     ck_assert_int_eq(session_expires_s(a.session), NOW_S + ABSOLUTE_S);
     session_unref(a.session);
