@@ -32,7 +32,6 @@ static void check_filter(struct view header)
     buf_deinit(&out);
 }
 
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct view rest = view_at((const char *)data, size < 16384 ? size : 16384), value;

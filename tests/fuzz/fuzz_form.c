@@ -10,7 +10,6 @@ static void require(bool holds)
         abort();
 }
 
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena a = ARENA(128 * 1024);

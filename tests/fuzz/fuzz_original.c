@@ -12,7 +12,6 @@ static void require(bool holds)
         abort();
 }
 
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct uri public_url;

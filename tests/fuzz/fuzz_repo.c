@@ -36,7 +36,6 @@ static void check_one(struct view path, const struct repo *r)
             again.forge == r->forge);
 }
 
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct view path = view_at((const char *)data, size);

@@ -12,7 +12,6 @@ static void require(bool holds)
         abort();
 }
 
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct view rest = view_at((const char *)data, size), line = view_split(&rest, '\n');

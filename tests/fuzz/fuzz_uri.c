@@ -14,7 +14,6 @@ static void require_inside(struct view part, struct view whole)
     require(part.n == 0 || (part.p >= whole.p && part.p + part.n <= whole.p + whole.n) || view_eq(part, VIEW("/")));
 }
 
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct view text = view_at((const char *)data, size);

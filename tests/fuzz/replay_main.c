@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-
 enum { INPUT_MAX = 1024 * 1024 };
 
 static int replay_file(const char *path)

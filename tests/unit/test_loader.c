@@ -297,8 +297,6 @@ START_TEST(keeps_the_last_good_set_and_replaces_it)
     ck_assert_int_eq(loader_kept_dir(state, kept, sizeof(kept)), GW_OK);
     kit_write(dir, "b.lua", VIEW("deny 'b' {groups={'x'}}"));
     ck_assert_int_eq(loader_keep(dir, state), GW_OK);
-    snprintf(path, sizeof(path), "%s/fresh", state); /* made when it is missing */
-    ck_assert_int_eq(loader_keep(dir, path), GW_OK);
     snprintf(path, sizeof(path), "%s/b.lua", kept);
     ck_assert_int_eq(stat(path, &st), 0);
     kit_write(dir, "a.lua", VIEW("\xff"));
@@ -320,7 +318,11 @@ START_TEST(keeps_the_last_good_set_and_replaces_it)
     ck_assert_int_eq(n_entries, 2); /* the link and one set */
     ck_assert_int_eq(loader_kept_dir(state, kept, 5), GW_E_LIMIT);
     kit_rmdir(state);
-    ck_assert_int_eq(loader_keep(dir, state), GW_E_IO);
+    kit_write(dir, "a.lua", RULE);
+    snprintf(path, sizeof(path), "%s/below", state);
+    ck_assert_int_eq(loader_keep(dir, path), GW_E_IO); /* its parent is missing */
+    ck_assert_int_eq(loader_keep(dir, state), GW_OK);  /* itself is made */
+    kit_rmdir(state);
 }
 END_TEST
 
