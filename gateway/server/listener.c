@@ -198,6 +198,26 @@ static void on_upgraded(void *cls, struct MHD_Connection *mhd, void *con_cls, co
     MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
 }
 
+/* An answer that only tells about a body: HEAD, 304. */
+static bool is_bodiless(const struct conn *c)
+{
+    return c->x.request.method_id == METHOD_HEAD || c->x.response.status == 304;
+}
+
+/* Of unknown length the library would call it chunked, and send the last chunk, which the next answer's reader would take for its beginning.
+ * In this mode it sends neither length nor chunks, and closes. */
+static struct MHD_Response *make_stream(struct conn *c)
+{
+    uint64_t length = c->source.length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)c->source.length;
+    struct MHD_Response *m = MHD_create_response_from_callback(length, STREAM_BLOCK_BYTES, read_source, c, NULL);
+    if (m == NULL || length != MHD_SIZE_UNKNOWN || !is_bodiless(c))
+        return m;
+    if (MHD_set_response_options(m, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END) == MHD_YES)
+        return m;
+    MHD_destroy_response(m);
+    return NULL;
+}
+
 static struct MHD_Response *make_response(struct conn *c)
 {
     struct view body = c->x.response.body;
@@ -205,8 +225,7 @@ static struct MHD_Response *make_response(struct conn *c)
     static char nothing[] = "";
     switch (c->answer) {
     case ANSWER_STREAM:
-        return MHD_create_response_from_callback(c->source.length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)c->source.length,
-                                                 STREAM_BLOCK_BYTES, read_source, c, NULL);
+        return make_stream(c);
     case ANSWER_UPGRADE:
         return MHD_create_response_for_upgrade(on_upgraded, c);
     case ANSWER_PLAIN:

@@ -50,6 +50,21 @@ describeStand('regressions', { topology: 'gateway' }, (the) => {
     assert.deepEqual(cached.answers[0].values('content-length'), []);
   });
 
+  test('H7: an answer without a body is not followed by a byte of one, whatever is known of its length', async () => {
+    const cases = [
+      ['HEAD', '/stream?chunks=1'], ['HEAD', '/echo'], ['HEAD', '/download?bytes=77'], ['HEAD', '/status/304'],
+      ['GET', '/status/304'], ['GET', '/answer?status=304&header=Content-Length:%205'], ['GET', '/status/204'],
+    ];
+    for (const [method, target] of cases) {
+      const asked = { method, target: `/github/acme/site${target}`, headers: { Host: hostOf(), Cookie: cookie, Connection: 'keep-alive' } };
+      const last = { target: '/health', headers: { Host: hostOf() } };
+      const { raw } = await converse(gatewayPort(the()), requestBytes(asked) + requestBytes(last), { untilClosed: true });
+      const [, ...rest] = raw.split('\r\n\r\n');
+      // either closed at once, or the next answer stands right behind the head
+      if (rest.join('') !== '') assert.match(rest[0], /^HTTP\/1\.1 200 OK\r\n/, `${method} ${target}: ${JSON.stringify(raw)}`);
+    }
+  });
+
   test('no WebSocket is opened by a request with a body', async () => {
     const { answers } = await send({ target: '/github/acme/site/ws', headers: { ...UPGRADE, Origin: the().url, 'Content-Length': '5' }, body: 'hello' });
     assert.equal(answers[0].status, 200);
