@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { WAIT_S = 20, BIG_BYTES = 50 * 1024 * 1024, KERNEL_BYTES = 12 * 1024 * 1024 };
+enum { WAIT_S = 60, BIG_BYTES = 50 * 1024 * 1024, KERNEL_BYTES = 24 * 1024 * 1024 };
 
 enum where { NOWHERE, IN_HEAD, IN_READABLE, IN_WRITABLE, IN_FAILED };
 
