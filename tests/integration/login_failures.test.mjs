@@ -295,6 +295,13 @@ describeStand('redirect targets', { host: 'localhost' }, (the) => {
     });
   }
 
+  test('R: of a foreign address not even the path is taken', async () => {
+    for (const target of [`http://evil.example${SITE}`, `https://evil.example${SITE}`, `http://localhost:1${SITE}`, `https://${new URL(the().url).host}${SITE}`, `//evil.example${SITE}`, `http://evil.example@${new URL(the().url).host}${SITE}`, `HTTP://evil.example${SITE}`]) {
+      assert.equal((await landing(`rd=${encodeURIComponent(target)}`)).location, `${the().url}/`, target);
+      assert.equal((await landing(`rd=${target}`)).location, `${the().url}/`, `${target}, raw`);
+    }
+  });
+
   test('R: our own prefixes are no target', async () => {
     for (const target of ['/_repogate/logout', '/_repogate/login?rd=/', '/outpost.goauthentik.io/sign_out', '/_REPOGATE/logout', '/%5frepogate/logout', '/x/../_repogate/logout', '/./_repogate/logout', '/_repogate%2flogout', `${the().url}/_repogate/logout`]) {
       assert.equal((await landing(`rd=${encodeURIComponent(target)}`)).url.pathname, '/', target);
