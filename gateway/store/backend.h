@@ -12,7 +12,7 @@ struct store_ops {
     enum gw_err (*session_get)(struct store *s, const uint8_t id[DIGEST_BYTES], struct store_row *ret_row);
     enum gw_err (*session_touch)(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t seen_s);
     enum gw_err (*session_delete)(struct store *s, const uint8_t id[DIGEST_BYTES]);
-    enum gw_err (*attempt_use)(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t expires_s);
+    enum gw_err (*use_once)(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t expires_s);
     enum gw_err (*sweep)(struct store *s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed);
 };
 

@@ -224,7 +224,7 @@ struct use {
 static void use_run(void *arg)
 {
     struct use *u = arg;
-    u->err = store_attempt_use(u->store, u->id, u->expires_s);
+    u->err = store_use_once(u->store, u->id, u->expires_s);
 }
 
 static void use_done(void *arg)

@@ -395,7 +395,7 @@ static const struct store_ops SQLITE_OPS = {
     .session_get = op_get,
     .session_touch = op_touch,
     .session_delete = op_delete,
-    .attempt_use = op_use,
+    .use_once = op_use,
     .sweep = op_sweep,
 };
 

@@ -33,9 +33,9 @@ enum gw_err store_session_delete(struct store *s, const uint8_t id[DIGEST_BYTES]
     return s->ops->session_delete(s, id);
 }
 
-enum gw_err store_attempt_use(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t expires_s)
+enum gw_err store_use_once(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t expires_s)
 {
-    return s->ops->attempt_use(s, id, expires_s);
+    return s->ops->use_once(s, id, expires_s);
 }
 
 enum gw_err store_sweep(struct store *s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed)

@@ -315,7 +315,7 @@ static enum gw_err fail_use(struct store *s, const uint8_t id[DIGEST_BYTES], int
 
 START_TEST(store_that_fails_lets_nobody_go_on)
 {
-    static const struct store_ops OPS = {.attempt_use = fail_use};
+    static const struct store_ops OPS = {.use_once = fail_use};
     struct store store = {&OPS};
     struct answers a = {.n_left = 1};
     struct jobs *jobs = NULL;

@@ -180,11 +180,11 @@ START_TEST(attempt_is_used_once_until_swept)
     struct store *s = open_store(":memory:");
     uint8_t id[DIGEST_BYTES] = {9};
     size_t n = 0;
-    ck_assert_int_eq(store_attempt_use(s, id, 600), GW_OK);
-    ck_assert_int_eq(store_attempt_use(s, id, 600), GW_E_EXPIRED);
+    ck_assert_int_eq(store_use_once(s, id, 600), GW_OK);
+    ck_assert_int_eq(store_use_once(s, id, 600), GW_E_EXPIRED);
     ck_assert_int_eq(store_sweep(s, 599, 60, &n), GW_OK);
     ck_assert_uint_eq(n, 0);
-    ck_assert_int_eq(store_attempt_use(s, id, 600), GW_E_EXPIRED);
+    ck_assert_int_eq(store_use_once(s, id, 600), GW_E_EXPIRED);
     ck_assert_int_eq(store_sweep(s, 600, 60, &n), GW_OK);
     ck_assert_uint_eq(n, 1);
     store_close(s);
@@ -222,7 +222,7 @@ START_TEST(sweep_is_bounded)
         ck_assert_int_eq(put(s, i, 1, 2), GW_OK);
     for (unsigned i = 0; i < 300; i++) {
         set_id(id, i);
-        ck_assert_int_eq(store_attempt_use(s, id, 2), GW_OK);
+        ck_assert_int_eq(store_use_once(s, id, 2), GW_OK);
     }
     ck_assert_int_eq(store_sweep(s, 100, 10, &n), GW_OK);
     ck_assert_uint_eq(n, STORE_SWEEP_MAX);
@@ -243,7 +243,7 @@ static void *race(void *arg)
 {
     struct racer *r = arg;
     static const uint8_t id[DIGEST_BYTES] = {3};
-    r->err = store_attempt_use(r->s, id, 600);
+    r->err = store_use_once(r->s, id, 600);
     return NULL;
 }
 
@@ -274,11 +274,11 @@ START_TEST(rows_outlive_a_restart)
     make_dir();
     struct store *s = open_store(path);
     ck_assert_int_eq(put(s, 7, 1, 2), GW_OK);
-    ck_assert_int_eq(store_attempt_use(s, id, 600), GW_OK);
+    ck_assert_int_eq(store_use_once(s, id, 600), GW_OK);
     store_close(s);
     s = open_store(path);
     ck_assert(has(s, 7));
-    ck_assert_int_eq(store_attempt_use(s, id, 600), GW_E_EXPIRED);
+    ck_assert_int_eq(store_use_once(s, id, 600), GW_E_EXPIRED);
     store_close(s);
     remove_dir();
 }
@@ -433,7 +433,7 @@ START_TEST(logouts_and_used_attempts_wait_for_the_disk_and_logins_do_not)
         ck_assert_int_ge(n_syncs, 1);
         n_syncs = 0;
         other[0]++;
-        ck_assert_int_eq(store_attempt_use(s, other, 600), GW_OK);
+        ck_assert_int_eq(store_use_once(s, other, 600), GW_OK);
         ck_assert_int_ge(n_syncs, 1);
     }
     store_close(s);
@@ -452,7 +452,7 @@ START_TEST(full_disk_is_an_io_error_and_passes)
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
     full.rlim_max = before.rlim_max;
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &full), 0);
-    enum gw_err put_err = put(s, 8, 1, 2), use_err = store_attempt_use(s, id, 600);
+    enum gw_err put_err = put(s, 8, 1, 2), use_err = store_use_once(s, id, 600);
     bool is_read = has(s, 7);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
     ck_assert_int_eq(put_err, GW_E_IO);
@@ -460,7 +460,7 @@ START_TEST(full_disk_is_an_io_error_and_passes)
     ck_assert(is_read);
     ck_assert(!has(s, 8));
     ck_assert_int_eq(put(s, 8, 1, 2), GW_OK);
-    ck_assert_int_eq(store_attempt_use(s, id, 600), GW_OK);
+    ck_assert_int_eq(store_use_once(s, id, 600), GW_OK);
     store_close(s);
     remove_dir();
 }
