@@ -21,6 +21,9 @@ struct pass {
     size_t n, at;
     struct decision *d;
     bool is_pending, is_matched, has_erred;
+    const struct rule *wanting[DECISION_MATCHED_MAX]; /* that match but for the login */
+    size_t n_wanting;
+    struct stepup need; /* of all those */
 };
 
 void engine_free(struct engine *e)
@@ -76,6 +79,23 @@ static void note_match(struct pass *p)
         d->matched[d->n_matched++] = r->name;
 }
 
+static bool login_suffices(const struct pass *p, const struct rule *r)
+{
+    const struct policy_input *in = p->e->subject.in;
+    struct stepup_login login = {principal_auth_time_s(in->user), principal_has_mfa(in->user)};
+
+    return stepup_is_met(&r->login, &login, in->now_ms / 1000);
+}
+
+static void note_wanting(struct pass *p)
+{
+    const struct rule *r = p->rules[p->at];
+
+    stepup_add(&p->need, &r->login);
+    if (p->n_wanting < DECISION_MATCHED_MAX)
+        p->wanting[p->n_wanting++] = r;
+}
+
 /* Stack: 1 the functions, 2 to 4 u, r, q. */
 static bool condition_holds(lua_State *L, const struct rule *r, int function, const char *field)
 {
@@ -129,6 +149,10 @@ static bool pass_run(struct pass *p, lua_State *L)
             if (!conditions_hold(p, L, r))
                 continue;
         }
+        if (!stepup_is_none(&r->login) && !login_suffices(p, r)) {
+            note_wanting(p);
+            continue;
+        }
         note_match(p);
         if (r->kind == RULE_DENY)
             return true;
@@ -181,7 +205,20 @@ static void conclude(struct decision *d, enum verdict verdict, const char *reaso
     d->reason[n] = '\0';
 }
 
-/* POLICY 2. A deny that matched decides; without one, a value that a rule asked for is worth waiting for; a deny that erred denies. */
+static void conclude_step_up(struct decision *d, const struct pass *allow)
+{
+    d->hint = NULL;
+    d->need = allow->need;
+    d->rule = allow->wanting[0]->name;
+    d->file = allow->wanting[0]->file;
+    d->line = allow->wanting[0]->line;
+    for (size_t i = 0; i < allow->n_wanting; i++)
+        d->matched[d->n_matched++] = allow->wanting[i]->name;
+    conclude(d, VERDICT_STEP_UP, "step_up");
+}
+
+/* POLICY 2. A deny that matched decides; without one, a value that a rule asked for is worth waiting for; a deny that erred denies;
+ * where no allow matches, one that matches but for the login is worth a stronger login, whatever else erred. */
 static void combine(struct engine *e, struct decision *d)
 {
     struct pass deny = pass_of(e, RULE_DENY, d), allow = pass_of(e, RULE_ALLOW, d);
@@ -206,7 +243,10 @@ static void combine(struct engine *e, struct decision *d)
         conclude(d, VERDICT_ALLOW, "allowed");
         return;
     }
-    conclude(d, VERDICT_DENY, allow.has_erred ? "error" : "no_rule");
+    if (allow.n_wanting > 0)
+        conclude_step_up(d, &allow);
+    else
+        conclude(d, VERDICT_DENY, allow.has_erred ? "error" : "no_rule");
 }
 
 static void eval_once(struct engine *e, const struct policy_input *in, struct decision *d)
@@ -257,5 +297,5 @@ enum engine_tried engine_try_rule(struct engine *e, const struct rule *r, const 
         *ret_is_excused = e->sandbox->is_excused;
         return ENGINE_ERROR;
     }
-    return p.is_matched ? ENGINE_MATCHED : ENGINE_NOT_MATCHED;
+    return p.is_matched || p.n_wanting > 0 ? ENGINE_MATCHED : ENGINE_NOT_MATCHED;
 }

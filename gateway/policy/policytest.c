@@ -65,7 +65,7 @@ static bool rule_is_known(const struct ruleset *rules, struct view name, char *t
 
 static bool reason_is_known(const struct ruleset *rules, struct view reason, char *text)
 {
-    static const char *const own[] = {"allowed", "no_rule", "claims_missing", "error", "denied", NULL};
+    static const char *const own[] = {"allowed", "no_rule", "claims_missing", "error", "denied", "step_up", NULL};
     struct nearest near = nearest_begin(reason);
     char hint[NEAREST_NAME_MAX + 32];
 
@@ -97,9 +97,19 @@ static bool decision_matches_rule(const struct decision *d, struct view name)
 
 /* --- judging --- */
 
+static const char *const answers[] = {[VERDICT_DENY] = "deny", [VERDICT_ALLOW] = "allow", [VERDICT_STEP_UP] = "step_up", NULL};
+
+static bool is_answer(struct view text)
+{
+    for (size_t i = 0; answers[i] != NULL; i++)
+        if (view_eq(text, view_of(answers[i])))
+            return true;
+    return false;
+}
+
 static bool judge(const struct runner *t, const struct expectation *x, const struct decision *d, char *text)
 {
-    const char *verdict = d->verdict == VERDICT_ALLOW ? "allow" : "deny";
+    const char *verdict = answers[d->verdict];
     bool passed = view_eq(x->expect, view_of(verdict));
 
     if (!passed)
@@ -286,8 +296,8 @@ static int take_test(lua_State *L)
     x.rule = field_text(L, "rule");
     x.reason = field_text(L, "reason");
     x.expect = field_text(L, "expect");
-    if (!view_eq(x.expect, VIEW("allow")) && !view_eq(x.expect, VIEW("deny")))
-        return luaL_error(L, "test \"%s\": expect must be \"allow\" or \"deny\"", x.name);
+    if (!is_answer(x.expect))
+        return luaL_error(L, "test \"%s\": expect must be \"allow\", \"deny\" or \"step_up\"", x.name);
     run_expectation(L, &x);
     return 0;
 }
@@ -310,8 +320,9 @@ static void run_cell(lua_State *L, const char *name, int line, lua_Integer row, 
     x.repo = testsubject_check_repo(L, top + 4, "an entry of a grid's first row");
     lua_rawgeti(L, top + 1, column);
     x.expect = builtins_check_string(L, top + 5, "a cell");
-    if (!view_eq(x.expect, VIEW("allow")) && !view_eq(x.expect, VIEW("deny")))
-        luaL_error(L, "grid \"%s\", row %d, column %d: a cell is \"allow\" or \"deny\"", name, (int)row, (int)column);
+    if (!is_answer(x.expect))
+        luaL_error(L, "grid \"%s\", row %d, column %d: a cell is \"allow\", \"deny\" or \"step_up\"", name, (int)row,
+                   (int)column);
     snprintf(label, sizeof(label), "%.150s: %.60s, %.60s (%s)", name, testsubject_user_name(L, x.user), x.repo->repo.full,
              visibility_name(x.repo->visibility));
     x.name = label;

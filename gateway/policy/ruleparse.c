@@ -3,13 +3,14 @@
 #include <lauxlib.h>
 #include <stdio.h>
 
+#include "config/confvalue.h"
 #include "policy/freeze.h"
 #include "policy/glob.h"
 #include "policy/builtins.h"
 #include "policy/hostapi.h"
 #include "policy/nearest.h"
 
-enum { TEXT_MAX = DECISION_TEXT_MAX - 1, GROUP_MAX = 256 };
+enum { TEXT_MAX = DECISION_TEXT_MAX - 1, GROUP_MAX = 256, AUTH_AGE_MIN_S = 60 };
 
 static const char functions_key = 0;
 
@@ -326,6 +327,30 @@ static void read_hint(struct parse *p, const char *field)
         p->rule->hint = keep_text(p, field, TEXT_MAX);
 }
 
+/* Shorter than a login takes, it would ask for one after the other. */
+static void read_max_auth_age(struct parse *p, const char *field)
+{
+    int64_t age_s = 0;
+    struct view text;
+
+    if (!fits_kind(p, field, RULE_ALLOW) || !read_text(p, field, 16, &text))
+        return;
+    if (confvalue_parse_duration(text, &age_s) != GW_OK || age_s < AUTH_AGE_MIN_S || age_s > STEPUP_MAX_AGE_S)
+        complain(p, "%s: '%.*s' is no duration from 1m to 365d, such as \"15m\" or \"8h\"", field, VIEW_FMT(text));
+    else
+        p->rule->login.max_age_s = age_s;
+}
+
+static void read_mfa(struct parse *p, const char *field)
+{
+    if (!fits_kind(p, field, RULE_ALLOW))
+        return;
+    if (lua_type(p->L, -1) != LUA_TBOOLEAN || !lua_toboolean(p->L, -1))
+        complain(p, "%s can only be true", field);
+    else
+        p->rule->login.mfa = true;
+}
+
 /* For people who read the file. */
 static void read_note(struct parse *p, const char *field)
 {
@@ -356,12 +381,12 @@ static const struct {
     {"reason", read_reason},
     {"message", read_message},
     {"hint", read_hint},
+    {"max_auth_age", read_max_auth_age},
+    {"mfa", read_mfa},
     {"owner", read_note},
     {"ticket", read_note},
     {"grants", refuse_field},
     {"expires", refuse_field},
-    {"max_auth_age", refuse_field},
-    {"mfa", refuse_field},
 };
 enum { N_FIELDS = sizeof(fields) / sizeof(fields[0]) };
 

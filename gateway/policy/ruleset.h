@@ -6,6 +6,7 @@
 
 #include "policy/input.h"
 #include "policy/intern.h"
+#include "store/stepup.h"
 
 enum { RULESET_RULES_MAX = 10000, RULESET_BYTES_MAX = 64 * 1024 * 1024 };
 
@@ -29,6 +30,7 @@ struct rule {
     struct rule_globs repos, paths;
     unsigned actions, visibilities;      /* bits by enum value; 0 = any */
     const char *reason, *message, *hint; /* NULL = none */
+    struct stepup login;                 /* of an allow: what the login must be */
     int when, unless;                    /* numbers in the state's table of functions; 0 = none */
 };
 

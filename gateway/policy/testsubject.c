@@ -46,6 +46,21 @@ static void copy_fields(lua_State *L, int from, int to)
     }
 }
 
+/* auth_age = false: the token does not say when the login was. */
+static void check_session(lua_State *L, int idx)
+{
+    int type = lua_getfield(L, idx, "auth_age");
+
+    if (type != LUA_TNIL && !(type == LUA_TBOOLEAN && !lua_toboolean(L, -1)) &&
+        !(lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 0))
+        luaL_error(L, "auth_age is a number of seconds, or false if the login's time is not known");
+    for (int i = 1; session_fields[i] != NULL; i++) {
+        type = lua_getfield(L, idx, session_fields[i]);
+        if (type != LUA_TNIL && type != LUA_TBOOLEAN)
+            luaL_error(L, "%s is true or false", session_fields[i]);
+    }
+}
+
 static int make_user(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -66,6 +81,7 @@ static int make_user(lua_State *L)
     if (lua_getfield(L, 3, "session") != LUA_TNIL) {
         luaL_checktype(L, -1, LUA_TTABLE);
         check_fields(L, lua_gettop(L), session_fields, "session");
+        check_session(L, lua_gettop(L));
     }
     lua_pushvalue(L, 3);
     lua_setiuservalue(L, 2, 1);
@@ -271,7 +287,7 @@ static bool take_flag(lua_State *L, const char *field)
 static void put_session(lua_State *L, struct buf *out, int64_t now_ms, bool *ret_is_stale)
 {
     int64_t auth_time_s = now_ms / 1000;
-    bool has_mfa = false;
+    bool has_mfa = false, has_auth_time = true;
 
     lua_pushstring(L, "session");
     if (lua_rawget(L, -2) == LUA_TTABLE) {
@@ -281,10 +297,14 @@ static void put_session(lua_State *L, struct buf *out, int64_t now_ms, bool *ret
         lua_rawget(L, -2);
         if (lua_isinteger(L, -1))
             auth_time_s -= lua_tointeger(L, -1);
+        has_auth_time = !lua_isboolean(L, -1);
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
-    buf_printf(out, "\"auth_time\":%lld,%s", (long long)auth_time_s, has_mfa ? "\"amr\":[\"mfa\"]," : "");
+    if (has_auth_time)
+        buf_printf(out, "\"auth_time\":%lld,", (long long)auth_time_s);
+    if (has_mfa)
+        buf_puts(out, "\"amr\":[\"mfa\"],");
 }
 
 /* An empty table is an empty list everywhere else, but attributes are a map. */

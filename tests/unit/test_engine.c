@@ -170,6 +170,181 @@ START_TEST(combines)
 }
 END_TEST
 
+/* --- a stronger login: the rules, what the token says of the login, and the answer --- */
+
+#define FRESH "max_auth_age='15m'"
+
+static const struct {
+    const char *what, *rules, *login;
+    enum visibility_value visibility;
+    const char *answer; /* as above */
+    const char *rule;
+    struct stepup need;
+} stepups[] = {
+    {"fresh enough", "allow 'a' {everyone=true, " FRESH "}", "\"auth_time\":1699999100", VISIBILITY_PUBLIC, "allowed", "a", {0}},
+    {"a second too old",
+     "allow 'a' {everyone=true, " FRESH "}",
+     "\"auth_time\":1699999099",
+     VISIBILITY_PUBLIC,
+     "step_up",
+     "a",
+     {900, false}},
+    {"no auth_time",
+     "allow 'a' {everyone=true, " FRESH "}",
+     "\"amr\":[\"mfa\"]",
+     VISIBILITY_PUBLIC,
+     "step_up",
+     "a",
+     {900, false}},
+    {"an auth_time that is no number",
+     "allow 'a' {everyone=true, " FRESH "}",
+     "\"auth_time\":\"1699999999\"",
+     VISIBILITY_PUBLIC,
+     "step_up",
+     "a",
+     {900, false}},
+    {"an auth_time in milliseconds",
+     "allow 'a' {everyone=true, " FRESH "}",
+     "\"auth_time\":1699999999000",
+     VISIBILITY_PUBLIC,
+     "step_up",
+     "a",
+     {900, false}},
+    {"a provider's clock a little ahead",
+     "allow 'a' {everyone=true, " FRESH "}",
+     "\"auth_time\":1700000060",
+     VISIBILITY_PUBLIC,
+     "allowed",
+     "a",
+     {0}},
+    {"mfa", "allow 'a' {everyone=true, mfa=true}", "\"amr\":[\"pwd\",\"mfa\"]", VISIBILITY_PUBLIC, "allowed", "a", {0}},
+    {"no mfa", "allow 'a' {everyone=true, mfa=true}", "\"amr\":[\"pwd\"]", VISIBILITY_PUBLIC, "step_up", "a", {0, true}},
+    {"no amr", "allow 'a' {everyone=true, mfa=true}", "\"auth_time\":1700000000", VISIBILITY_PUBLIC, "step_up", "a", {0, true}},
+    {"amr of another type",
+     "allow 'a' {everyone=true, mfa=true}",
+     "\"amr\":\"mfa\"",
+     VISIBILITY_PUBLIC,
+     "step_up",
+     "a",
+     {0, true}},
+    {"both wanted, one there",
+     "allow 'a' {everyone=true, mfa=true, " FRESH "}",
+     "\"amr\":[\"mfa\"],\"auth_time\":1",
+     VISIBILITY_PUBLIC,
+     "step_up",
+     "a",
+     {900, true}},
+    {"a deny still wins",
+     "deny 'd' {everyone=true, reason='shut'} allow 'a' {everyone=true, mfa=true}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PUBLIC,
+     "shut",
+     "d",
+     {0}},
+    {"a deny that errs still denies",
+     "deny 'd' {everyone=true, " BROKEN "} allow 'a' {everyone=true, mfa=true}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PUBLIC,
+     "error",
+     NULL,
+     {0}},
+    {"another allow that matches wholly wins",
+     "allow 'a' {everyone=true, mfa=true} allow 'b' {everyone=true}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PUBLIC,
+     "allowed",
+     "b",
+     {0}},
+    {"in any order",
+     "allow 'b' {everyone=true} allow 'a' {everyone=true, mfa=true}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PUBLIC,
+     "allowed",
+     "b",
+     {0}},
+    {"an allow that errs does not hide it",
+     "allow 'b' {everyone=true, " BROKEN "} allow 'a' {everyone=true, mfa=true}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PUBLIC,
+     "step_up",
+     "a",
+     {0, true}},
+    {"where when refuses, no login helps",
+     "allow 'a' {everyone=true, mfa=true, when=function() return false end}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PUBLIC,
+     "no_rule",
+     NULL,
+     {0}},
+    {"where unless refuses, no login helps",
+     "allow 'a' {everyone=true, mfa=true, unless=function() return true end}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PUBLIC,
+     "no_rule",
+     NULL,
+     {0}},
+    {"where the group is missing, no login helps",
+     "allow 'a' {groups={'x'}, mfa=true}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PUBLIC,
+     "no_rule",
+     NULL,
+     {0}},
+    {"an error of the rule itself counts as one",
+     "allow 'a' {everyone=true, mfa=true, " BROKEN "}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PUBLIC,
+     "error",
+     NULL,
+     {0}},
+    {"the strictest of all is asked for",
+     "allow 'a' {everyone=true, max_auth_age='1h'} allow 'b' {everyone=true, " FRESH
+     "} allow 'c' {everyone=true, mfa=true, max_auth_age='8h'}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PUBLIC,
+     "step_up",
+     "a",
+     {900, true}},
+    {"a visibility that may allow without it comes first",
+     "allow 'a' {everyone=true, mfa=true} allow 'b' {visibility={'public'}}",
+     "\"sid\":\"s\"",
+     VISIBILITY_PENDING,
+     "?",
+     NULL,
+     {0}},
+};
+
+START_TEST(asks_for_a_stronger_login_where_nothing_else_is_missing)
+{
+    char json[1024];
+    struct engine *e = kit_must_load(stepups[_i].rules);
+    snprintf(
+        json, sizeof(json),
+        "{\"iss\":\"https://a.example/\",\"sub\":\"d\",\"preferred_username\":\"dora\",%s,\"repogate\":{\"v\":1,\"groups\":[],\"attributes\":{}}}",
+        stepups[_i].login);
+    struct principal *dora = kit_claims(json);
+    struct repo r = kit_repo("github:acme/site");
+    struct policy_input in = kit_input(dora, &r, stepups[_i].visibility);
+    struct decision d = kit_eval(e, &in);
+
+    if (strcmp(stepups[_i].answer, "?") == 0) {
+        ck_assert(d.needs_visibility && d.verdict == VERDICT_DENY);
+    } else {
+        ck_assert_msg(strcmp(d.reason, stepups[_i].answer) == 0, "%s: %s", stepups[_i].what, d.reason);
+        ck_assert_int_eq(d.verdict, strcmp(d.reason, "step_up") == 0   ? VERDICT_STEP_UP
+                                    : strcmp(d.reason, "allowed") == 0 ? VERDICT_ALLOW
+                                                                       : VERDICT_DENY);
+        ck_assert_msg(stepups[_i].rule == NULL ? d.rule == NULL : d.rule != NULL && strcmp(d.rule, stepups[_i].rule) == 0,
+                      "%s: %s", stepups[_i].what, d.rule);
+        ck_assert(stepups[_i].rule == NULL || strcmp(d.matched[0], d.rule) == 0);
+    }
+    ck_assert_int_eq(d.need.max_age_s, stepups[_i].need.max_age_s);
+    ck_assert_int_eq(d.need.mfa, stepups[_i].need.mfa);
+    principal_unref(dora);
+    engine_free(e);
+}
+END_TEST
+
 START_TEST(denies_before_any_rule_when_claims_are_missing)
 {
     struct engine *e = kit_must_load("allow 'a' {everyone=true}");
@@ -438,6 +613,7 @@ int main(void)
     TCase *tc = tcase_create("engine");
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, combines, 0, sizeof(cases) / sizeof(cases[0]));
+    tcase_add_loop_test(tc, asks_for_a_stronger_login_where_nothing_else_is_missing, 0, sizeof(stepups) / sizeof(stepups[0]));
     tcase_add_test(tc, denies_before_any_rule_when_claims_are_missing);
     tcase_add_test(tc, judges_a_page_that_names_no_repository);
     tcase_add_test(tc, reading_the_repository_of_such_a_page_is_an_error);

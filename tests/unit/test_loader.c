@@ -351,7 +351,8 @@ static const char seed_like[] =
     "allow 'conn' {actions={'connect'}, when=function(u,r,q) return q.ip:in_cidr('192.0.2.0/24') end}\n"
     "allow 'svc' {everyone=true, when=function(u) return u.is_service and u.via == 'bearer' end}\n"
     "allow 'attr' {everyone=true, when=function(u) return u.attributes:flag('vip', false) and u.claims:string('dept', '') == 'x' end}\n"
-    "allow 'mfa' {everyone=true, when=function(u) return u.session.mfa and u.session.auth_age <= 60 end}\n";
+    "allow 'mfa' {everyone=true, when=function(u) return u.session.mfa and u.session.auth_age <= 60 end}\n"
+    "allow 'fresh' {groups={'ops'}, max_auth_age='15m', mfa=true}\n";
 
 static const struct {
     const char *test;
@@ -380,6 +381,25 @@ static const struct {
     {"test 't' {user=user{username='a', session={mfa=true, auth_age=60}}, repo=repo 'github:a/b', expect='allow', rule='mfa'}", 1,
      0, NULL},
     {"test 't' {user=user{username='a', session={mfa=true, auth_age=61}}, repo=repo 'github:a/b', expect='deny'}", 1, 0, NULL},
+    {"test 't' {user=user{username='a', groups={'ops'}, session={mfa=true, auth_age=900}}, repo=repo 'github:a/b', expect='allow', rule='fresh'}",
+     1, 0, NULL},
+    {"test 't' {user=user{username='a', groups={'ops'}, session={mfa=true, auth_age=901}}, repo=repo 'github:a/b', expect='step_up', rule='fresh', reason='step_up'}",
+     1, 0, NULL},
+    {"test 't' {user=user{username='a', groups={'ops'}, session={auth_age=0}}, repo=repo 'github:a/b', expect='step_up'}", 1, 0,
+     NULL},
+    {"test 't' {user=user{username='a', groups={'ops'}, claims={amr={'pwd', 'mfa'}}}, repo=repo 'github:a/b', expect='allow'}", 1,
+     0, NULL},
+    {"test 't' {user=user{username='a', groups={'ops'}, session={auth_age=false}, claims={amr={'mfa'}}}, repo=repo 'github:a/b', expect='step_up'}",
+     1, 0, NULL},
+    {"test 't' {user=user{username='a', groups={'ops','banned'}}, repo=repo 'github:a/b', expect='deny', rule='banned'}", 1, 0,
+     NULL},
+    {"test 't' {user=user{username='a', groups={'ops','admins'}}, repo=repo 'github:a/b', expect='allow', rule='admins'}", 1, 0,
+     NULL},
+    {"local p = repo 'github:a/b'\ngrid 'g' {{'', p}, {user{username='a', groups={'ops'}}, 'step_up'}}", 1, 0, NULL},
+    {"test 't' {user=user{username='a', groups={'ops'}}, repo=repo 'github:a/b', expect='deny'}", 0, 1,
+     "expected deny, got step_up (step_up, rule \"fresh\")"},
+    {"test 't' {user=user{username='a', groups={'ops'}}, repo=repo 'github:a/b', expect='step_up', rule='mfa'}", 0, 1,
+     "step_up, but not by rule \"mfa\""},
     {"local a, p, q = user{username='a', groups={'admins'}}, repo 'github:a/b' {visibility='public'}, repo 'gitlab:a/b/c'\ngrid 'g' {{'', p, q}, {a, 'allow', 'allow'}, {user{username='z'}, 'deny', 'deny'}}",
      4, 0, NULL},
     /* failures */
@@ -420,6 +440,10 @@ static const struct {
     {"test 't'", 0, 0, "p_test.lua:1: \"t\" has a name but no fields"},
     {"user{usrname='a'}", 0, 0, "user has no field 'usrname' (did you mean 'username'?)"},
     {"user{groups={}}", 0, 0, "a user's username must be a string"},
+    {"user{username='a', session={auth_age='1m'}}", 0, 0, "auth_age is a number of seconds, or false"},
+    {"user{username='a', session={auth_age=-1}}", 0, 0, "auth_age is a number of seconds"},
+    {"user{username='a', session={auth_age=true}}", 0, 0, "auth_age is a number of seconds"},
+    {"user{username='a', session={mfa='yes'}}", 0, 0, "mfa is true or false"},
     {"repo 'nowhere:a/b'", 0, 0, "is no repository of a known forge"},
     {"repo 'github:a/b' {visibility='open'}", 0, 0, "there is no visibility 'open'"},
     {"local p = repo 'github:a/b' grid 'g' {{'', p, p}, {user{username='a'}, 'allow'}}", 0, 0,

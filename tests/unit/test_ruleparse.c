@@ -38,8 +38,19 @@ static const struct {
     {"allow 'a' {everyone=true, owner={}}", "owner must be a string"},
     {"allow 'a' {everyone=true, grants={ide='x'}}", "grants is not supported by this version"},
     {"allow 'a' {everyone=true, expires='2026-12-31'}", "expires is not supported by this version"},
-    {"allow 'a' {everyone=true, max_auth_age='15m'}", "max_auth_age is not supported by this version"},
-    {"allow 'a' {everyone=true, mfa=true}", "mfa is not supported by this version"},
+    {"allow 'a' {everyone=true, max_auth_age='15'}", "max_auth_age: '15' is no duration from 1m to 365d"},
+    {"allow 'a' {everyone=true, max_auth_age='59s'}", "'59s' is no duration from 1m"},
+    {"allow 'a' {everyone=true, max_auth_age='366d'}", "'366d' is no duration from 1m"},
+    {"allow 'a' {everyone=true, max_auth_age='-15m'}", "is no duration"},
+    {"allow 'a' {everyone=true, max_auth_age=900}", "max_auth_age must be a string, not a number"},
+    {"allow 'a' {everyone=true, mfa=false}", "mfa can only be true"},
+    {"allow 'a' {everyone=true, mfa='yes'}", "mfa can only be true"},
+    {"allow 'a' {mfa=true}", "it has no condition"},
+    {"allow 'a' {max_auth_age='15m'}", "it has no condition"},
+    {"deny 'a' {everyone=true, mfa=true}", "mfa belongs to allow rules"},
+    {"deny 'a' {everyone=true, max_auth_age='15m'}", "max_auth_age belongs to allow rules"},
+    {"allow 'a' {everyone=true, max_auth_ag='15m'}", "there is no field 'max_auth_ag' (did you mean 'max_auth_age'?)"},
+    {"allow 'a' {everyone=true, mfa=true, max_auth_age='1m', when=function(u) return u.nope end}", "u has no 'nope'"},
     {"allow 'a' {everyone=true}\nallow 'b' {everyone=true}\ndeny 'a' {everyone=true}",
      "p.lua:3: rule \"a\": this name is used at p.lua:1 already"},
     {"allow 'a'", "p.lua:1: rule \"a\" has a name but no fields"},
@@ -81,6 +92,8 @@ END_TEST
 
 static const char *const accepted[] = {
     "allow 'a' {groups={'x','x'}, not_groups={'y'}, entitlements={'z'}, repos={'github:acme/*','*:**/**'}, actions={'open'}, visibility={'public','unknown'}, owner='me', ticket='T-1', hint='ask'}",
+    "allow 'a' {groups={'x'}, mfa=true, max_auth_age='60s'}",
+    "allow 'a' {everyone=true, max_auth_age='365d', when=function(u) return u.session.mfa end}",
     "deny 'a' {everyone=true, reason='freeze_2026', message='No deployments this week.'}",
     "for i = 1, 500 do allow(str.fmt('rule %d', i)) {everyone=true} end",
     "local function helper(u) return u:in_group('x') end\nallow 'a' {everyone=true, when=helper}",
@@ -103,7 +116,7 @@ START_TEST(reports_everything_that_is_wrong_not_only_the_first)
 {
     struct buf findings = BUF(65536);
     ck_assert_ptr_null(
-        kit_load(VIEW("allow 'a' {gruops={'x'}, mfa=true}\nallow 'b' {}\ndeny 'c' {everyone=true, hint='x'}"), &findings));
+        kit_load(VIEW("allow 'a' {gruops={'x'}, mfa=1}\nallow 'b' {}\ndeny 'c' {everyone=true, hint='x'}"), &findings));
     ck_assert_ptr_nonnull(strstr(findings.p, "gruops"));
     ck_assert_ptr_nonnull(strstr(findings.p, "mfa"));
     ck_assert_ptr_nonnull(strstr(findings.p, "p.lua:2: rule \"b\""));
