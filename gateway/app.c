@@ -20,6 +20,8 @@ struct app {
     struct config *config;
     struct gateway gateway;
     struct seal_ring *ring;
+    struct secretfiles *secrets;
+    struct secretfile *client_secret;
     struct driver *driver;
     char *redirect_uri;
     struct worker workers[WORKERS_MAX];
@@ -81,6 +83,26 @@ static int unable(const char *what, const char *which, enum gw_err err)
     return EXIT_UNABLE;
 }
 
+static enum gw_err take_session_keys(void *arg, struct view text)
+{
+    return seal_ring_replace(arg, text);
+}
+
+/* Secrets that change while we run; all were readable a moment ago, when the configuration was. */
+static int make_secrets(struct app *a)
+{
+    const struct config *c = a->config;
+    const char *proxy = c->server.proxy_secret_file;
+    enum gw_err err = secretfiles_new(&a->secrets);
+    if (err == GW_OK)
+        err = secretfiles_add(a->secrets, "session.key_file", c->session.key_file, take_session_keys, a->ring, NULL);
+    if (err == GW_OK)
+        err = secretfiles_add(a->secrets, "oidc.client_secret_file", c->oidc.client_secret_file, NULL, NULL, &a->client_secret);
+    if (err == GW_OK && proxy[0] != '\0')
+        err = secretfiles_add(a->secrets, "server.proxy_secret_file", proxy, NULL, NULL, &a->gateway.proxy_secret);
+    return err == GW_OK ? 0 : unable("a secret cannot be read", "see the files that the configuration names", err);
+}
+
 static int make_shared(struct app *a)
 {
     const struct config *c = a->config;
@@ -94,6 +116,9 @@ static int make_shared(struct app *a)
         return unable("the session keys cannot be read; make them with: repogate keygen session --out FILE", c->session.key_file,
                       err);
     gw->ring = a->ring;
+    int code = make_secrets(a);
+    if (code != 0)
+        return code;
     if ((err = seal_mac(a->ring, 0, VIEW("repogate query digest"), VIEW_NONE, gw->query_key)) != GW_OK)
         return unable("the session keys cannot be used", c->session.key_file, err);
     if ((err = fixed_new(c->workspace.url, c->workspace.host, &a->driver, why, sizeof(why))) != GW_OK) {
@@ -145,7 +170,7 @@ static int make_workers(struct app *a)
         .issuer = c->oidc.issuer,
         .internal_url = c->oidc.internal_url,
         .client_id = c->oidc.client_id,
-        .client_secret = c->oidc.client_secret,
+        .client_secret_file = a->client_secret,
         .scopes = (const char *const *)c->oidc.scopes.items,
         .n_scopes = c->oidc.scopes.n,
         .algorithms = (const char *const *)c->oidc.algorithms.items,
@@ -171,7 +196,9 @@ static int start_workers(struct app *a)
             return unable("a worker's thread cannot be started", "worker", err);
     }
     enum gw_err err = session_sweep_start(a->gateway.sessions, a->workers[0].core.loop);
-    return err == GW_OK ? 0 : unable("no memory", "sweep", err);
+    if (err == GW_OK)
+        err = secretfiles_watch(a->secrets, a->workers[0].core.loop, a->gateway.jobs);
+    return err == GW_OK ? 0 : unable("no memory", "timers", err);
 }
 
 static void report_start(const struct app *a)
@@ -190,6 +217,7 @@ static void reload(struct app *a)
     enum gw_err err = journal_reopen(a->gateway.journal);
     if (err != GW_OK)
         log_printf(LOG_ERROR, "the audit log cannot be reopened (%s); the old file stays in use", gw_err_name(err));
+    secretfiles_check(a->secrets);
     app_policy_load(&a->gateway, a->workers, a->n_workers, false);
 }
 
@@ -238,6 +266,8 @@ static void tear_down(struct app *a)
         worker_run_rest(&a->workers[i]);
     if (gw->sessions != NULL)
         sessions_free(gw->sessions);
+    /* The providers are gone, and nothing can ask for a secret any more. */
+    secretfiles_free(a->secrets);
     for (size_t i = 0; i < a->n_workers; i++)
         worker_deinit(&a->workers[i]);
     visibility_free(gw->visibility);

@@ -35,7 +35,7 @@ static const char serve_usage[] =
     "Usage: repogate serve --config FILE\n"
     "\n"
     "Runs the gateway in the foreground. Logs to standard error, one line per event.\n"
-    "  SIGHUP          reload the policies (a broken set changes nothing) and reopen the audit log\n"
+    "  SIGHUP          reload the policies (a broken set changes nothing), read the secrets anew and reopen the audit log\n"
     "  SIGTERM, SIGINT finish the requests under way, then stop\n"
     "Exit codes: 0 stopped as asked, 2 the configuration is wrong, 3 something it needs could not be had.\n";
 

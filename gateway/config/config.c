@@ -512,14 +512,16 @@ static enum gw_err read_file(const char *path, struct buf *out)
     return GW_E_IO;
 }
 
-static char *load_secret(const struct owned *o, struct confreport *r, enum confkey_id id, const char *path)
+static void try_secret(const struct owned *o, struct confreport *r, enum confkey_id id, const char *path)
 {
-    char *text = NULL;
+    GW_CLEANUP(secret_freep) char *text = NULL;
 
+    if (path[0] == '\0')
+        return;
     errno = 0;
     enum gw_err err = secret_load(path, &text);
     if (err == GW_OK)
-        return text;
+        return;
     const char *why = err == GW_E_IO && errno != 0 ? strerror(errno)
                       : err == GW_E_IO             ? "cannot be read"
                       : err == GW_E_LIMIT          ? "too large"
@@ -527,17 +529,14 @@ static char *load_secret(const struct owned *o, struct confreport *r, enum confk
                                                    : "empty, or holds a NUL byte";
     confreport_error(r, o->doc.values[id].self.at, confkeys[id].name, "%s: %s: expected a readable file with the secret", path,
                      why);
-    return NULL;
 }
 
 static void load_files(struct owned *o, struct confreport *r)
 {
     struct config *c = &o->c;
 
-    if (c->oidc.client_secret_file[0] != '\0')
-        c->oidc.client_secret = load_secret(o, r, CONFKEY_OIDC_CLIENT_SECRET_FILE, c->oidc.client_secret_file);
-    if (c->server.proxy_secret_file[0] != '\0')
-        c->server.proxy_secret = load_secret(o, r, CONFKEY_SERVER_PROXY_SECRET_FILE, c->server.proxy_secret_file);
+    try_secret(o, r, CONFKEY_OIDC_CLIENT_SECRET_FILE, c->oidc.client_secret_file);
+    try_secret(o, r, CONFKEY_SERVER_PROXY_SECRET_FILE, c->server.proxy_secret_file);
     if (c->oidc.ca_file[0] != '\0' && access(c->oidc.ca_file, R_OK) != 0)
         confreport_error(r, o->doc.values[CONFKEY_OIDC_CA_FILE].self.at, "oidc.ca_file", "%s: %s: expected a readable PEM file",
                          c->oidc.ca_file, strerror(errno));
@@ -572,8 +571,6 @@ void config_free(struct config *c)
 
     if (c == NULL)
         return;
-    secret_free(c->oidc.client_secret);
-    secret_free(c->server.proxy_secret);
     arena_deinit(&o->arena);
     free(o);
 }

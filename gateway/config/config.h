@@ -3,6 +3,7 @@
  * Shape: DESIGN 3. One struct per section; strings owned by the config; durations in seconds (_s), sizes in bytes.
  * Errors: config_load() reports every finding through `report` with file, line, key and what was expected, then returns GW_E_INVALID (GW_E_IO
  * for a file that cannot be read). Unknown keys, wrong types, unreadable secrets and impossible combinations all stop the start.
+ * Secrets are only tried here: who uses them reads them anew when they change (util/secretfile).
  * Threads: immutable after config_load(). Source: the one key table in confkeys. */
 #pragma once
 
@@ -36,7 +37,6 @@ struct config {
         struct ipnet trusted_proxies[IPADDR_NETS_MAX];
         size_t n_trusted_proxies;
         char *proxy_secret_file; /* "" = none */
-        char *proxy_secret;      /* read from proxy_secret_file; NULL = none asked for */
         bool has_nginx;          /* dialects: only nginx is built so far; another name is refused saying so */
         unsigned threads;        /* 0 resolved to the number of cores */
         char *contact;
@@ -47,7 +47,6 @@ struct config {
         char *ca_file;      /* "" = the system's authorities */
         char *client_id;
         char *client_secret_file;
-        char *client_secret; /* read from client_secret_file */
         struct config_strings scopes;
         struct config_strings algorithms; /* of RS256 ES256 ES384 ES512 EdDSA HS256 */
     } oidc;
@@ -91,7 +90,7 @@ typedef void (*config_report_fn)(void *arg, const struct config_finding *f);
 
 /* Reads the file at path, the process's environment and the secrets' files. */
 enum gw_err config_load(const char *path, config_report_fn report, void *arg, struct config **ret_config) GW_MUST_CHECK;
-/* The same of a text, touching no files: *_secret stay NULL. name: shown in findings. environment: NAME=value…, NULL at the end. */
+/* The same of a text, touching no files. name: shown in findings. environment: NAME=value…, NULL at the end. */
 enum gw_err config_parse(struct view text, const char *name, char *const *environment, config_report_fn report, void *arg,
                          struct config **ret_config) GW_MUST_CHECK;
 /* Where a key's value comes from, for findings made later. *ret_line is 0 for the environment and for defaults. Borrowed from c. */

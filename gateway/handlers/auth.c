@@ -3,7 +3,6 @@
 #include "handlers/handlers.h"
 #include "handlers/reply.h"
 #include "util/meter.h"
-#include "util/secret.h"
 
 static void end(struct exchange *x)
 {
@@ -45,8 +44,8 @@ static void answer(struct gate *g)
 /* Where untrusted neighbours share the trusted address range, the proxy must also know a secret. */
 static bool knows_secret(const struct exchange *x)
 {
-    const char *secret = x->core->gateway->config->server.proxy_secret;
-    return secret == NULL || secret_eq(view_of(secret), header_value(&x->request, HEADER_PROXY_SECRET));
+    struct secretfile *secret = x->core->gateway->proxy_secret;
+    return secret == NULL || secretfile_is(secret, header_value(&x->request, HEADER_PROXY_SECRET));
 }
 
 static void ask(struct exchange *x, enum dialect dialect)

@@ -15,6 +15,7 @@
 #include "proxy/tunnel.h"
 #include "store/session.h"
 #include "util/seal.h"
+#include "util/secretfile.h"
 #include "workspace/driver.h"
 
 #include <stdatomic.h>
@@ -27,6 +28,7 @@ struct gateway {
     struct store *store;
     struct sessions *sessions;
     const struct seal_ring *ring;
+    struct secretfile *proxy_secret; /* NULL = none is asked for */
     struct journal *journal;
     struct visibility *visibility;
     const struct driver *driver;

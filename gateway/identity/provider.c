@@ -39,6 +39,19 @@ static enum gw_err read_algorithms(struct provider *p, const struct provider_spe
     return spec->n_algorithms > 0 ? GW_OK : GW_E_INVALID;
 }
 
+void provider_renew_secret(struct provider *p)
+{
+    if (p->secret_file == NULL || (p->secret != NULL && secretfile_generation(p->secret_file) == p->secret_generation))
+        return;
+    struct secrettext *old = p->secret;
+    p->secret_generation = secretfile_generation(p->secret_file);
+    p->secret = secretfile_get(p->secret_file);
+    p->client.client_secret = secrettext_view(p->secret);
+    if (p->verifier != NULL)
+        verifier_set_secret(p->verifier, p->client.client_secret);
+    secrettext_unref(old);
+}
+
 static enum gw_err make_parts(struct provider *p, const struct provider_spec *spec, struct fetcher *f)
 {
     struct verifier_spec vs = {.issuer = p->issuer, .client_id = p->client.client_id, .secret = p->client.client_secret};
@@ -68,6 +81,8 @@ enum gw_err provider_new(const struct provider_spec *spec, struct loop *l, struc
     p->timer = (struct loop_timer){.fn = on_timer, .arg = p};
     p->trouble = BUF(TROUBLE_MAX);
     p->reported = BUF(TROUBLE_MAX);
+    p->secret_file = spec->client_secret == NULL ? spec->client_secret_file : NULL;
+    provider_renew_secret(p);
     for (size_t i = 0; i < spec->n_scopes; i++)
         p->is_repogate_requested |= view_eq(view_of(spec->scopes[i]), VIEW("repogate"));
     enum gw_err err = read_algorithms(p, spec);
@@ -108,6 +123,7 @@ void provider_free(struct provider *p)
     verifier_free(p->verifier);
     keyset_free(p->keys);
     discovery_free(p->discovery);
+    secrettext_unref(p->secret);
     buf_deinit(&p->trouble);
     buf_deinit(&p->reported);
     free(p);

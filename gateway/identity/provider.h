@@ -16,6 +16,7 @@
 
 #include "identity/principal.h"
 #include "net/fetch.h"
+#include "util/secretfile.h"
 
 enum {
     PROVIDER_WAITERS_MAX = 1024,
@@ -32,7 +33,9 @@ struct provider;
 struct provider_spec {
     const char *issuer;
     const char *internal_url; /* base for back-channel URLs instead of the issuer's scheme and authority; "" = none */
-    const char *client_id, *client_secret;
+    const char *client_id;
+    const char *client_secret;             /* NULL: that of client_secret_file, as it is when it is needed */
+    struct secretfile *client_secret_file; /* borrowed */
     const char *const *scopes;
     size_t n_scopes;
     const char *const *algorithms; /* names as in sigalg_name() */

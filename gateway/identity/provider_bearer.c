@@ -46,6 +46,7 @@ enum provider_bearer provider_check_bearer(struct provider *p, struct view token
     }
     if (!provider_is_ready(p))
         return wait_or_refuse(p, PROVIDER_ATTEMPT_MIN_MS, "identity provider is not ready", ret_reason, fn, arg);
+    provider_renew_secret(p);
     switch (verifier_check(p->verifier, p->keys, token, VERIFIER_ACCESS_TOKEN, VIEW_NONE, &claims, ret_reason)) {
     case GW_OK:
         return accept(p, digest, claims, ret_who, ret_reason);

@@ -172,6 +172,7 @@ static bool is_verified(struct provider_login_attempt *l, const char *what, stru
 {
     struct provider *p = l->p;
     const char *reason;
+    provider_renew_secret(p);
     enum gw_err err = verifier_check(p->verifier, p->keys, token, purpose, view_of(l->nonce), ret_claims, &reason);
     if (err == GW_OK)
         return true;
@@ -237,6 +238,7 @@ static void on_tokens(void *arg, const struct fetch_answer *a)
 static enum gw_err send_code(struct provider_login_attempt *l)
 {
     GW_CLEANUP(buf_wipep) struct buf form = BUF(FORM_MAX);
+    provider_renew_secret(l->p);
     authcode_put_form(&form, &l->p->client, view_of(l->code), view_of(l->code_verifier));
     if (!buf_ok(&form))
         return GW_E_LIMIT;

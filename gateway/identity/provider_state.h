@@ -16,6 +16,9 @@ struct provider {
     struct loop *loop;
     struct view issuer;
     struct authcode_client client;
+    struct secretfile *secret_file; /* NULL: the secret in client is fixed */
+    struct secrettext *secret;      /* what client.client_secret points into */
+    uint32_t secret_generation;
     bool is_alg_allowed[SIGALG_COUNT];
     bool is_repogate_requested;
     bool is_closing;
@@ -39,6 +42,9 @@ struct provider {
     size_t n_waiters;
     size_t n_logins; /* each waits in the uplink or among the waiters */
 };
+
+/* client and verifier know the secret that is in the file now. Before every use of either; earlier views of it end. */
+void provider_renew_secret(struct provider *p);
 
 /* Joins the fetch of metadata and keys under way, or begins one if the last ended at least min_gap_ms ago. GW_OK: one of ready
  * and again (the other is

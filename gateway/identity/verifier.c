@@ -46,6 +46,11 @@ void verifier_free(struct verifier *v)
     free(v);
 }
 
+void verifier_set_secret(struct verifier *v, struct view secret)
+{
+    v->spec.secret = secret;
+}
+
 static enum gw_err refuse(const char **ret_reason, const char *reason)
 {
     *ret_reason = reason;

@@ -34,6 +34,8 @@ struct verifier;
 
 enum gw_err verifier_new(const struct verifier_spec *spec, struct verifier **ret_verifier) GW_MUST_CHECK;
 void verifier_free(struct verifier *v);
+/* Another secret from now on; borrowed like the spec's. One under HS256_SECRET_MIN verifies nothing. */
+void verifier_set_secret(struct verifier *v, struct view secret);
 
 /* ks may be NULL: no keys. nonce: what an ID token must repeat; not looked at for access tokens. */
 enum gw_err verifier_check(struct verifier *v, struct keyset *ks, struct view jwt, enum verifier_purpose purpose,

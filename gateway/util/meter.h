@@ -26,6 +26,9 @@
       "Auth requests that announced a body; each costs the proxy a connection.")                                               \
     X(METER_SESSIONS_CACHED, "repogate_sessions_cached", "", "gauge", "Sessions in memory.")                                   \
     X(METER_JOBS_REFUSED, "repogate_jobs_refused_total", "", "counter", "Blocking jobs refused because the queue was full.")   \
+    X(METER_SECRETS_RELOADED, "repogate_secret_reloads_total", "result=\"ok\"", "counter", "Changed secret files by result.")  \
+    X(METER_SECRETS_REJECTED, "repogate_secret_reloads_total", "result=\"rejected\"", "counter",                               \
+      "Changed secret files by result.")                                                                                       \
     X(METER_FETCHES, "repogate_backchannel_requests_total", "", "counter", "HTTP exchanges with the provider and the forges.") \
     X(METER_FETCH_FAILED, "repogate_backchannel_failures_total", "", "counter", "HTTP exchanges that failed.")                 \
     X(METER_PROBES, "repogate_visibility_probes_total", "", "counter", "Visibility probes sent to forges.")                    \

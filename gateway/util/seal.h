@@ -4,7 +4,8 @@
  * seals, all open, so keys rotate by putting a new line on top. A sealed text is key id (4 bytes) | nonce (12) |
  * ciphertext | tag (16).
  * `purpose` and `context` are bound in: what was sealed for one purpose or context opens for no other.
- * Owns: the ring wipes its keys. Threads: a ring is immutable after load. */
+ * A ring stays the same object while its keys change (seal_ring_replace): what was sealed under a key that is still there opens.
+ * Owns: the ring wipes its keys. Threads: any; each call works with the keys of one moment. */
 #pragma once
 
 #include "util/buf.h"
@@ -18,6 +19,8 @@ enum gw_err seal_ring_load(const char *path, struct seal_ring **ret_ring) GW_MUS
 /* From raw keys of SEAL_KEY_BYTES each, the sealing one first. */
 enum gw_err seal_ring_new(const uint8_t (*keys)[SEAL_KEY_BYTES], size_t n_keys, struct seal_ring **ret_ring) GW_MUST_CHECK;
 void seal_ring_free(struct seal_ring *ring);
+/* Other keys from now on, from the text of a key file; errors as seal_ring_load(), with the old keys in force. */
+enum gw_err seal_ring_replace(struct seal_ring *ring, struct view text) GW_MUST_CHECK;
 
 /* Appends the sealed text to out. context may be empty; a secret context (a cookie) makes the key depend on it. */
 enum gw_err seal_put(const struct seal_ring *ring, struct view purpose, struct view context, struct view plain, struct buf *out)
@@ -25,10 +28,13 @@ enum gw_err seal_put(const struct seal_ring *ring, struct view purpose, struct v
 /* Appends the plain text to out. GW_E_INVALID whatever is wrong with it. */
 enum gw_err seal_open(const struct seal_ring *ring, struct view purpose, struct view context, struct view sealed, struct buf *out)
     GW_MUST_CHECK;
-/* HMAC-SHA-256 under a key derived from ring key number i for the purpose; for lookups that must survive rotation, try
- * every i below seal_ring_count(). i == 0 is the sealing key. */
+/* HMAC-SHA-256 under a key derived from ring key number i for the purpose. i == 0 is the sealing key. GW_E_NOTFOUND: no such key. */
 enum gw_err seal_mac(const struct seal_ring *ring, size_t i, struct view purpose, struct view data, uint8_t out[32])
     GW_MUST_CHECK;
+/* The same under every key of one moment, the sealing one first: for lookups that must survive rotation. Asking one by one could
+ * miss a key that moves meanwhile. */
+enum gw_err seal_mac_all(const struct seal_ring *ring, struct view purpose, struct view data, uint8_t out[SEAL_KEYS_MAX][32],
+                         size_t *ret_n) GW_MUST_CHECK;
 size_t seal_ring_count(const struct seal_ring *ring);
 
 static inline void seal_ring_freep(struct seal_ring **pp)

@@ -67,6 +67,63 @@ START_TEST(opens_under_an_older_key_after_rotation_but_not_without_it)
 }
 END_TEST
 
+/* Keys of 'A' and 'B' bytes, as a key file holds them. */
+#define KEY_A "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE"
+#define KEY_B "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI"
+
+START_TEST(replaced_keys_open_what_the_ring_sealed_before_and_seal_with_the_first)
+{
+    struct seal_ring *ring = ring_of(1, 'A'), *only_b = ring_of(1, 'B');
+    struct buf before = BUF(1024), after = BUF(1024), plain = BUF(1024);
+    ck_assert_int_eq(seal_put(ring, VIEW("p"), VIEW_NONE, VIEW("before"), &before), GW_OK);
+    ck_assert_int_eq(seal_ring_replace(ring, VIEW(KEY_B "\n" KEY_A)), GW_OK);
+    ck_assert_uint_eq(seal_ring_count(ring), 2);
+    ck_assert_int_eq(seal_put(ring, VIEW("p"), VIEW_NONE, VIEW("after"), &after), GW_OK);
+    ck_assert_int_eq(seal_open(only_b, VIEW("p"), VIEW_NONE, buf_view(&after), &plain), GW_OK);
+    ck_assert_int_eq(seal_open(ring, VIEW("p"), VIEW_NONE, buf_view(&before), &plain), GW_OK);
+    ck_view_eq(buf_view(&plain), "afterbefore");
+    ck_assert_int_eq(seal_ring_replace(ring, VIEW(KEY_B)), GW_OK);
+    ck_assert_int_eq(seal_open(ring, VIEW("p"), VIEW_NONE, buf_view(&before), &plain), GW_E_INVALID);
+    buf_deinit(&before);
+    buf_deinit(&after);
+    buf_deinit(&plain);
+    seal_ring_free(ring);
+    seal_ring_free(only_b);
+}
+END_TEST
+
+START_TEST(a_text_that_is_no_key_file_replaces_nothing)
+{
+    static const char *const texts[] = {"", "short", KEY_B "\n", KEY_B "\n\n" KEY_A, KEY_B "=", KEY_B " " KEY_A};
+    struct seal_ring *ring = ring_of(1, 'A');
+    struct buf sealed = BUF(1024), plain = BUF(1024);
+    ck_assert_int_eq(seal_put(ring, VIEW("p"), VIEW_NONE, VIEW("text"), &sealed), GW_OK);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        ck_assert_msg(seal_ring_replace(ring, view_of(texts[i])) == GW_E_INVALID, "%s", texts[i]);
+    ck_assert_int_eq(seal_ring_replace(ring, VIEW_NONE), GW_E_INVALID);
+    ck_assert_int_eq(seal_open(ring, VIEW("p"), VIEW_NONE, buf_view(&sealed), &plain), GW_OK);
+    buf_deinit(&sealed);
+    buf_deinit(&plain);
+    seal_ring_free(ring);
+}
+END_TEST
+
+START_TEST(macs_under_all_keys_are_those_under_each)
+{
+    uint8_t all[SEAL_KEYS_MAX][32], one[32];
+    struct seal_ring *ring = ring_of(3, 'A');
+    size_t n = 0;
+    ck_assert_int_eq(seal_mac_all(ring, VIEW("p"), VIEW("data"), all, &n), GW_OK);
+    ck_assert_uint_eq(n, 3);
+    for (size_t i = 0; i < n; i++) {
+        ck_assert_int_eq(seal_mac(ring, i, VIEW("p"), VIEW("data"), one), GW_OK);
+        ck_assert_mem_eq(one, all[i], sizeof(one));
+    }
+    ck_assert_int_eq(seal_mac(ring, n, VIEW("p"), VIEW("data"), one), GW_E_NOTFOUND);
+    seal_ring_free(ring);
+}
+END_TEST
+
 START_TEST(takes_no_ring_without_keys_or_with_too_many)
 {
     uint8_t keys[SEAL_KEYS_MAX + 1][SEAL_KEY_BYTES] = {{1}};
@@ -101,6 +158,9 @@ int main(void)
     tcase_add_test(t, refuses_a_text_with_any_bit_changed_or_cut);
     tcase_add_test(t, opens_under_an_older_key_after_rotation_but_not_without_it);
     tcase_add_test(t, takes_no_ring_without_keys_or_with_too_many);
+    tcase_add_test(t, replaced_keys_open_what_the_ring_sealed_before_and_seal_with_the_first);
+    tcase_add_test(t, a_text_that_is_no_key_file_replaces_nothing);
+    tcase_add_test(t, macs_under_all_keys_are_those_under_each);
     tcase_add_test(t, macs_differ_by_key_purpose_and_data);
     suite_add_tcase(s, t);
     return support_run(s);
