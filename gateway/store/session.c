@@ -11,6 +11,7 @@ enum { COOKIE_RANDOM_BYTES = 32 };
 
 /* A row being written. */
 struct making {
+    struct flight flight;
     struct sessions *ss;
     char cookie[SESSION_COOKIE_LEN];
     struct store_row row;
@@ -46,6 +47,7 @@ static enum gw_err session_decode(const struct sessions *ss, struct view claims_
         return err;
     }
     atomic_init(&s->n_refs, 1);
+    atomic_init(&s->need, 0);
     s->unref_who = codec->unref;
     *ret_session = s;
     *ret_cost = n_bytes + SESSION_OVERHEAD_BYTES;
@@ -77,6 +79,7 @@ enum gw_err sessions_new(const struct sessions_spec *spec, struct sessions **ret
     if (ss == NULL)
         return GW_E_NOMEM;
     memset(ss, 0, sizeof(*ss));
+    atomic_init(&ss->epoch, 0);
     ss->spec = *spec;
     if (ss->spec.cache_bytes == 0)
         ss->spec.cache_bytes = SESSION_CACHE_BYTES;
@@ -96,14 +99,29 @@ void sessions_free(struct sessions *ss)
 {
     if (ss == NULL)
         return;
-    if (ss->sweep_loop != NULL)
+    if (ss->sweep_loop != NULL) {
         loop_timer_stop(ss->sweep_loop, &ss->sweep_timer);
+        loop_timer_stop(ss->sweep_loop, &ss->watch_timer);
+    }
     for (size_t i = 0; i < SHARDS; i++)
         shard_deinit(&ss->shards[i]);
     free(ss);
 }
 
 /* ---- finding ---- */
+
+/* Whether what is in memory is what the row says, as far as the store would have told. */
+static bool is_current(const struct sessions *ss, const struct session *s, int64_t now_s)
+{
+    (void)now_s;
+    return !s->is_outdated && s->epoch == atomic_load_explicit(&ss->epoch, memory_order_relaxed);
+}
+
+/* A store that does not answer ends nobody's session for a while. */
+static bool is_in_grace(const struct sessions *ss, const struct session *s, int64_t now_s)
+{
+    return now_s - s->read_s < ss->spec.grace_s;
+}
 
 enum session_found session_find(struct sessions *ss, struct view cookie, int64_t now_s, struct session **ret_session)
 {
@@ -116,13 +134,15 @@ enum session_found session_find(struct sessions *ss, struct view cookie, int64_t
     struct shard *sh = shard_of(ss, id);
     pthread_mutex_lock(&sh->lock);
     struct session *s = shard_find_live(sh, id, now_s, ss->spec.idle_s);
-    if (s != NULL) {
+    if (s == NULL) {
+        found = shard_is_none(sh, id, now_s) ? SESSION_NONE : SESSION_LOADING;
+    } else if (is_current(ss, s, now_s) || (now_s - s->tried_s < SHARD_RETRY_S && is_in_grace(ss, s, now_s))) {
         if (now_s > s->seen_s)
             s->seen_s = now_s;
         *ret_session = session_ref(s);
         found = SESSION_FOUND;
     } else {
-        found = shard_is_none(sh, id, now_s) ? SESSION_NONE : SESSION_LOADING;
+        found = SESSION_LOADING;
     }
     pthread_mutex_unlock(&sh->lock);
     return found;
@@ -163,13 +183,13 @@ static int64_t min_expiry(const struct sessions *ss, const struct store_row *row
     return by_age_s < row->expires_s ? by_age_s : row->expires_s;
 }
 
-/* From a row that was read. */
-static enum gw_err open_session(const struct sessions *ss, const struct store_row *row, struct view cookie, int64_t now_s,
-                                struct session **ret_session, size_t *ret_cost)
+/* From a row that was read. used_s: when it was used last, as far as memory knows. */
+static enum gw_err open_session(const struct sessions *ss, const struct store_row *row, struct view cookie, int64_t used_s,
+                                int64_t now_s, struct session **ret_session, size_t *ret_cost)
 {
     struct sessionrow_secret secret;
-    int64_t expires_s = min_expiry(ss, row);
-    if (now_s >= expires_s || now_s - row->seen_s >= ss->spec.idle_s)
+    int64_t expires_s = min_expiry(ss, row), seen_s = used_s > row->seen_s ? used_s : row->seen_s;
+    if (now_s >= expires_s || now_s - seen_s >= ss->spec.idle_s)
         return GW_E_NOTFOUND;
     enum gw_err err = sessionrow_open(ss->spec.ring, row, cookie, &secret);
     if (err == GW_OK) {
@@ -186,7 +206,8 @@ static enum gw_err open_session(const struct sessions *ss, const struct store_ro
     s->created_s = row->created_s;
     s->expires_s = expires_s;
     s->noted_s = row->seen_s;
-    s->seen_s = now_s;
+    s->seen_s = s->read_s = now_s;
+    atomic_store_explicit(&s->need, row->need, memory_order_relaxed);
     return GW_OK;
 }
 
@@ -197,7 +218,7 @@ static enum gw_err note_use(struct load *load, struct session **session)
     struct session *s = *session;
     if (s->seen_s - s->noted_s < load->ss->note_s)
         return GW_OK;
-    enum gw_err err = store_session_touch(load->ss->spec.store, load->id, s->seen_s);
+    enum gw_err err = store_session_touch(load->ss->spec.store, load->flight.id, s->seen_s);
     if (err == GW_E_NOTFOUND) {
         session_unref(s);
         *session = NULL;
@@ -208,50 +229,59 @@ static enum gw_err note_use(struct load *load, struct session **session)
     return GW_OK;
 }
 
-static enum gw_err load_read(struct load *load, int64_t now_s, struct session **ret_session, size_t *ret_cost)
+static enum gw_err load_read(struct load *load, int64_t used_s, int64_t now_s, struct session **ret_session, size_t *ret_cost)
 {
     struct store_row row;
-    enum gw_err err = store_session_get(load->ss->spec.store, load->id, &row);
+    enum gw_err err = store_session_get(load->ss->spec.store, load->flight.id, &row);
     if (err != GW_OK)
         return err;
-    err = open_session(load->ss, &row, view_at(load->cookie, sizeof(load->cookie)), now_s, ret_session, ret_cost);
+    err = open_session(load->ss, &row, view_at(load->cookie, sizeof(load->cookie)), used_s, now_s, ret_session, ret_cost);
     store_row_deinit(&row);
     return err == GW_OK ? note_use(load, ret_session) : err;
+}
+
+/* What was read, or what is to be made of that nothing could be read. The lock is held. */
+static void load_land(struct load *load, struct shard *sh, struct session *known, size_t cost, int64_t now_s)
+{
+    if (load->err == GW_OK && known != NULL && is_current(load->ss, known, now_s)) {
+        /* Another loop was first: one object per session. */
+        session_unref(load->session);
+        load->session = session_ref(known);
+    } else if (load->err == GW_OK) {
+        shard_land(sh, &load->flight, load->session, cost);
+    } else if (load->err == GW_E_NOTFOUND) {
+        shard_end(sh, load->flight.id);
+        shard_note_none(sh, load->flight.id, now_s);
+    } else if (known != NULL && is_in_grace(load->ss, known, now_s)) {
+        known->tried_s = now_s;
+        load->session = session_ref(known);
+        load->err = GW_OK;
+    }
 }
 
 static void load_run(void *arg)
 {
     struct load *load = arg;
-    struct shard *sh = shard_of(load->ss, load->id);
-    int64_t now_s = epoch_now_s();
+    struct shard *sh = shard_of(load->ss, load->flight.id);
+    int64_t now_s = epoch_now_s(), idle_s = load->ss->spec.idle_s;
     size_t cost = 0;
-    load->err = load_read(load, now_s, &load->session, &cost);
     pthread_mutex_lock(&sh->lock);
-    if (load->err == GW_OK && !load->is_ended) {
-        /* Another loop may have been first: one object per session. */
-        struct session *other = shard_find_live(sh, load->id, now_s, load->ss->spec.idle_s);
-        if (other == NULL) {
-            shard_put_live(sh, load->id, load->session, cost);
-        } else {
-            session_unref(load->session);
-            load->session = session_ref(other);
-        }
-    } else if (load->err == GW_E_NOTFOUND) {
-        shard_note_none(sh, load->id, now_s);
-    }
+    const struct session *known = shard_find_live(sh, load->flight.id, now_s, idle_s);
+    int64_t used_s = known == NULL ? 0 : known->seen_s;
+    pthread_mutex_unlock(&sh->lock);
+    load->err = load_read(load, used_s, now_s, &load->session, &cost);
+    pthread_mutex_lock(&sh->lock);
+    load_land(load, sh, shard_find_live(sh, load->flight.id, now_s, idle_s), cost, now_s);
     pthread_mutex_unlock(&sh->lock);
 }
 
 static void load_done(void *arg)
 {
     struct load *load = arg;
-    struct shard *sh = shard_of(load->ss, load->id);
+    struct shard *sh = shard_of(load->ss, load->flight.id);
     pthread_mutex_lock(&sh->lock);
-    struct load **link = &sh->loads;
-    while (*link != load)
-        link = &(*link)->next;
-    *link = load->next;
-    enum gw_err err = load->is_ended ? GW_E_NOTFOUND : load->err;
+    shard_remove_flight(sh, &load->flight);
+    enum gw_err err = load->flight.is_ended ? GW_E_NOTFOUND : load->err;
     pthread_mutex_unlock(&sh->lock);
     for (size_t i = 0; i < load->n_waiters; i++)
         load->waiters[i].fn(load->waiters[i].arg, err, err == GW_OK ? session_ref(load->session) : NULL);
@@ -265,8 +295,8 @@ static enum gw_err start_load(struct sessions *ss, struct shard *sh, struct loop
     if (load == NULL)
         return GW_E_NOMEM;
     load->ss = ss;
-    load->loop = l;
-    memcpy(load->id, id, DIGEST_BYTES);
+    load->flight.loop = l;
+    memcpy(load->flight.id, id, DIGEST_BYTES);
     memcpy(load->cookie, cookie.p, SESSION_COOKIE_LEN);
     enum gw_err err = load_add_waiter(load, fn, arg);
     if (err == GW_OK)
@@ -275,9 +305,17 @@ static enum gw_err start_load(struct sessions *ss, struct shard *sh, struct loop
         load_free(load);
         return err;
     }
-    load->next = sh->loads;
-    sh->loads = load;
+    shard_add_flight(sh, &load->flight, atomic_load(&ss->epoch));
     return GW_OK;
+}
+
+/* A load under way that a request on this loop may join: none that began before the row changed. */
+static struct load *find_load(const struct sessions *ss, const struct shard *sh, const struct loop *l, const uint8_t *id)
+{
+    for (struct flight *f = sh->flights; f != NULL; f = f->next)
+        if (f->loop == l && !f->is_ended && !f->is_outdated && f->epoch == atomic_load(&ss->epoch) && shard_is_id(f->id, id))
+            return GW_OWNER(f, struct load, flight);
+    return NULL;
 }
 
 enum gw_err session_load(struct sessions *ss, struct loop *l, struct view cookie, session_fn fn, void *arg)
@@ -290,9 +328,7 @@ enum gw_err session_load(struct sessions *ss, struct loop *l, struct view cookie
         return err;
     struct shard *sh = shard_of(ss, id);
     pthread_mutex_lock(&sh->lock);
-    struct load *load = sh->loads;
-    while (load != NULL && (load->is_ended || load->loop != l || !shard_is_id(load->id, id)))
-        load = load->next;
+    struct load *load = find_load(ss, sh, l, id);
     if (shard_is_none(sh, id, epoch_now_s()))
         err = GW_E_NOTFOUND;
     else if (load != NULL)
@@ -324,11 +360,14 @@ static void make_run(void *arg)
 {
     struct making *m = arg;
     struct shard *sh = shard_of(m->ss, m->row.id);
-    m->err = store_session_put(m->ss->spec.store, &m->row);
-    if (m->err != GW_OK)
-        return;
     pthread_mutex_lock(&sh->lock);
-    shard_put_live(sh, m->row.id, m->session, m->cost);
+    shard_add_flight(sh, &m->flight, atomic_load(&m->ss->epoch));
+    pthread_mutex_unlock(&sh->lock);
+    m->err = store_session_put(m->ss->spec.store, &m->row);
+    pthread_mutex_lock(&sh->lock);
+    shard_remove_flight(sh, &m->flight);
+    if (m->err == GW_OK && !shard_land(sh, &m->flight, m->session, m->cost))
+        m->err = GW_E_EXPIRED;
     pthread_mutex_unlock(&sh->lock);
 }
 
@@ -376,68 +415,12 @@ enum gw_err session_create(struct sessions *ss, struct loop *l, const struct ses
         err = sessionrow_seal(ss->spec.ring, spec, view_at(m->cookie, sizeof(m->cookie)), now_s, expires_s, &m->row);
     if (err != GW_OK)
         return err;
-    m->session->created_s = m->session->seen_s = m->session->noted_s = now_s;
+    memcpy(m->flight.id, m->row.id, DIGEST_BYTES);
+    m->session->created_s = m->session->seen_s = m->session->noted_s = m->session->read_s = now_s;
     m->session->expires_s = expires_s;
+    atomic_store_explicit(&m->session->need, spec->need, memory_order_relaxed);
     err = jobs_submit(ss->spec.jobs, l, make_run, make_done, m);
     if (err == GW_OK)
         GW_TAKE(m);
-    return err;
-}
-
-/* ---- ending ---- */
-
-static void end_run(void *arg)
-{
-    struct ending *e = arg;
-    struct store *store = e->ss->spec.store;
-    struct store_row row;
-    if (store_session_get(store, e->id, &row) == GW_OK) {
-        e->was_known = true;
-        /* Without it the logout is still one, only not at the provider. */
-        if (sessionrow_open(e->ss->spec.ring, &row, view_at(e->cookie, sizeof(e->cookie)), &e->secret) != GW_OK)
-            e->secret = (struct sessionrow_secret){.id_token = VIEW_NONE};
-        store_row_deinit(&row);
-    }
-    e->err = store_session_delete(store, e->id);
-}
-
-static void end_done(void *arg)
-{
-    struct ending *e = arg;
-    struct shard *sh = shard_of(e->ss, e->id);
-    pthread_mutex_lock(&sh->lock);
-    shard_finish_ending(sh, e, epoch_now_s());
-    pthread_mutex_unlock(&sh->lock);
-    e->fn(e->arg, e->err, e->secret.id_token);
-    sessionrow_secret_deinit(&e->secret);
-    secret_wipe(e->cookie, sizeof(e->cookie));
-    free(e);
-}
-
-enum gw_err session_end(struct sessions *ss, struct loop *l, struct view cookie, session_ended_fn fn, void *arg)
-{
-    if (cookie.n != SESSION_COOKIE_LEN)
-        return GW_E_NOTFOUND;
-    struct ending *e = calloc(1, sizeof(*e));
-    if (e == NULL)
-        return GW_E_NOMEM;
-    *e = (struct ending){.ss = ss, .fn = fn, .arg = arg};
-    memcpy(e->cookie, cookie.p, SESSION_COOKIE_LEN);
-    enum gw_err err = sessionrow_id(cookie, e->id);
-    if (err != GW_OK) {
-        free(e);
-        return err;
-    }
-    struct shard *sh = shard_of(ss, e->id);
-    pthread_mutex_lock(&sh->lock);
-    shard_start_ending(sh, e);
-    err = jobs_submit(ss->spec.jobs, l, end_run, end_done, e);
-    if (err != GW_OK) {
-        e->err = err;
-        shard_finish_ending(sh, e, epoch_now_s());
-    }
-    pthread_mutex_unlock(&sh->lock);
-    if (err != GW_OK)
-        free(e);
     return err;
 }

@@ -18,6 +18,8 @@
 #include "util/jobs.h"
 #include "util/seal.h"
 
+#include <stdatomic.h>
+
 enum {
     SESSION_COOKIE_LEN = 43, /* 256 random bits in b64url */
     SESSION_CACHE_BYTES = 64 * 1024 * 1024,
@@ -29,6 +31,7 @@ enum {
     SESSION_UNDELETED_MAX = 1024, /* logouts that the store has still to hear of */
     SESSION_SWEEP_S = 60,
     SESSION_NOTE_S = 60, /* seen_s is written this often at most */
+    SESSION_LIST_MAX = 500,
 };
 
 /* What becomes of claims is not known here: handed in. */
@@ -45,6 +48,7 @@ struct sessions_spec {
     struct jobs *jobs;
     const struct seal_ring *ring;
     int64_t idle_s, absolute_s; /* positive */
+    int64_t grace_s;            /* how long a session in memory that must be read again serves while the store does not answer */
     size_t cache_bytes;         /* 0 = SESSION_CACHE_BYTES */
     struct session_codec codec;
 };
@@ -72,12 +76,15 @@ struct session_new_spec {
     struct view claims_json, id_token, access_token, refresh_token; /* a token that there isn't is empty */
     int64_t access_expires_s;                                       /* 0 = unknown */
     struct view iss, sub, sid, username, ip;                        /* sid may be empty */
+    int64_t begun_s;  /* when the login began, our clock; before a logout of the same person it comes to nothing */
+    int64_t issued_s; /* iat of the ID token, the provider's clock */
+    int64_t need;     /* as session_get_need(): taken over from the session before; 0 = none */
 };
 
 /* cookie: its value, SESSION_COOKIE_LEN characters; VIEW_NONE unless GW_OK. */
 typedef void (*session_made_fn)(void *arg, enum gw_err err, struct view cookie);
 /* Draws the cookie's value, seals, writes and caches. The spec is borrowed for the call. GW_E_INVALID claims that the codec
- * refuses; GW_E_LIMIT too large, store or pool full. */
+ * refuses; GW_E_LIMIT too large, store or pool full. To fn, GW_E_EXPIRED: logged out since the login began. */
 enum gw_err session_create(struct sessions *ss, struct loop *l, const struct session_new_spec *spec, session_made_fn fn,
                            void *arg) GW_MUST_CHECK;
 
@@ -86,6 +93,76 @@ enum gw_err session_create(struct sessions *ss, struct loop *l, const struct ses
 typedef void (*session_ended_fn)(void *arg, enum gw_err err, struct view id_token);
 /* GW_E_NOTFOUND no cookie of ours; GW_E_LIMIT pool full: in memory the session is dead all the same. */
 enum gw_err session_end(struct sessions *ss, struct loop *l, struct view cookie, session_ended_fn fn, void *arg) GW_MUST_CHECK;
+
+/* --- ended by others --- */
+
+struct session_revocation {
+    enum session_by {
+        SESSION_BY_SID,      /* iss, name: those of one session at the provider */
+        SESSION_BY_SUB,      /* iss, name: all of a person */
+        SESSION_BY_USERNAME, /* name: all of the persons who have a session under it */
+        SESSION_BY_ID,       /* id: one */
+    } by;
+    struct view iss, name; /* borrowed for the call */
+    uint8_t id[DIGEST_BYTES];
+    int64_t issued_until_s; /* by sub: only what was issued by then, the provider's clock; INT64_MAX: all */
+};
+/* n: sessions ended. On GW_E_IO some may have been. */
+typedef void (*session_revoked_fn)(void *arg, enum gw_err err, size_t n);
+/* Ends them here and in every other gateway on the store, and all logins and refreshes of theirs that are under way. None is fine.
+ * GW_E_INVALID no name; GW_E_LIMIT pool full, GW_E_NOMEM. */
+enum gw_err session_revoke(struct sessions *ss, struct loop *l, const struct session_revocation *r, session_revoked_fn fn,
+                           void *arg) GW_MUST_CHECK;
+
+struct session_listed {
+    uint8_t id[DIGEST_BYTES];
+    int64_t created_s, seen_s, expires_s;
+    struct view username, ip; /* empty if the label does not open */
+};
+struct session_list_spec {
+    const uint8_t *after; /* the page before ended with it; NULL: from the start */
+    size_t n_max;         /* 1 to SESSION_LIST_MAX */
+    struct view username; /* only theirs; empty: everybody's */
+};
+/* items: borrowed, NULL unless GW_OK. is_more: there may be others behind the last. */
+typedef void (*session_list_fn)(void *arg, enum gw_err err, const struct session_listed *items, size_t n, bool is_more);
+enum gw_err session_list(struct sessions *ss, struct loop *l, const struct session_list_spec *spec, session_list_fn fn, void *arg)
+    GW_MUST_CHECK;
+
+/* For what stays open after its request, such as a WebSocket. Started before the session is looked for, so that no end is
+ * missed. Embed it; stop it before its memory goes. Threads: start and stop on any; has_ended on any. */
+struct session_watch {
+    struct session_watch *next, **link;
+    struct sessions *ss;
+    uint8_t id[DIGEST_BYTES];
+    int64_t known_s; /* when the session was known to live */
+    atomic_bool has_ended;
+};
+/* GW_E_NOTFOUND: no cookie of ours. */
+enum gw_err session_watch_start(struct sessions *ss, struct view cookie, struct session_watch *w) GW_MUST_CHECK;
+void session_watch_stop(struct session_watch *w); /* not started (zeroes) is fine */
+static inline bool session_watch_has_ended(const struct session_watch *w)
+{
+    return atomic_load_explicit(&w->has_ended, memory_order_relaxed);
+}
+
+/* --- a stronger login that was asked for --- */
+
+struct session_need {
+    int64_t max_auth_age_s; /* the login may be this old; negative: it does not matter */
+    bool mfa;
+    bool is_asked; /* the person was sent to log in for it: not a second time */
+};
+/* Never 0, which stands for no need. Ages over 2^40 seconds are cut to that. */
+int64_t session_need_pack(struct session_need need);
+struct session_need session_need_unpack(int64_t packed);
+int64_t session_get_need(const struct session *s); /* packed */
+typedef void (*session_need_fn)(void *arg, enum gw_err err);
+/* Remembers it in the row and in memory; 0 forgets. To fn GW_E_NOTFOUND: no such session any more. */
+enum gw_err session_need(struct sessions *ss, struct loop *l, struct view cookie, int64_t need, session_need_fn fn, void *arg)
+    GW_MUST_CHECK;
+
+/* --- */
 
 void *session_who(const struct session *s); /* borrowed from s */
 int64_t session_created_s(const struct session *s);

@@ -29,15 +29,16 @@ enum gw_err sessionrow_id(struct view cookie, uint8_t ret_id[DIGEST_BYTES])
 /* ---- sealing ---- */
 
 /* Lengths first, so that no two pairs give the same bytes. */
-static enum gw_err mac_pair(const struct seal_ring *ring, struct view purpose, struct view iss, struct view name,
-                            uint8_t out[DIGEST_BYTES])
+enum gw_err sessionrow_mac(const struct seal_ring *ring, size_t i, enum session_by by, struct view iss, struct view name,
+                           uint8_t out[DIGEST_BYTES])
 {
+    struct view purpose = by == SESSION_BY_SID ? PURPOSE_SID : PURPOSE_SUB;
     GW_CLEANUP(buf_deinit) struct buf pair = BUF(SESSION_SECRET_MAX);
     buf_put_u64(&pair, iss.n);
     buf_put_byte(&pair, ':');
     buf_put(&pair, iss);
     buf_put(&pair, name);
-    return buf_ok(&pair) ? seal_mac(ring, 0, purpose, buf_view(&pair), out) : GW_E_LIMIT;
+    return buf_ok(&pair) ? seal_mac(ring, i, purpose, buf_view(&pair), out) : GW_E_LIMIT;
 }
 
 static void put_member(struct buf *b, const char *key, struct view value)
@@ -88,9 +89,9 @@ static enum gw_err fill_row(const struct seal_ring *ring, const struct session_n
 {
     enum gw_err err = sessionrow_id(cookie, row->id);
     if (err == GW_OK && spec->sid.n > 0)
-        err = mac_pair(ring, PURPOSE_SID, spec->iss, spec->sid, row->sid_mac);
+        err = sessionrow_mac(ring, 0, SESSION_BY_SID, spec->iss, spec->sid, row->sid_mac);
     if (err == GW_OK)
-        err = mac_pair(ring, PURPOSE_SUB, spec->iss, spec->sub, row->sub_mac);
+        err = sessionrow_mac(ring, 0, SESSION_BY_SUB, spec->iss, spec->sub, row->sub_mac);
     if (err == GW_OK)
         err = seal_label(ring, spec, row);
     if (err == GW_OK)
@@ -105,6 +106,9 @@ enum gw_err sessionrow_seal(const struct seal_ring *ring, const struct session_n
                             .created_s = created_s,
                             .seen_s = created_s,
                             .expires_s = expires_s,
+                            .begun_s = spec->begun_s,
+                            .issued_s = spec->issued_s,
+                            .need = spec->need,
                             .label = BUF(STORE_SEALED_MAX),
                             .secret = BUF(STORE_SEALED_MAX)};
     enum gw_err err = fill_row(ring, spec, cookie, &row);
@@ -161,5 +165,33 @@ enum gw_err sessionrow_open(const struct seal_ring *ring, const struct store_row
         return err;
     }
     *ret_secret = secret;
+    return GW_OK;
+}
+
+/* ---- labels ---- */
+
+void sessionrow_label_deinit(struct sessionrow_label *label)
+{
+    buf_wipe(&label->block);
+}
+
+enum gw_err sessionrow_open_label(const struct seal_ring *ring, const struct store_row *row, struct sessionrow_label *ret_label)
+{
+    GW_CLEANUP(buf_wipe) struct buf text = BUF(SESSION_LABEL_MAX);
+    struct sessionrow_label label = {.block = BUF(PACK_BYTES_MAX)};
+    enum gw_err err = seal_open(ring, PURPOSE_LABEL, VIEW_NONE, buf_view(&row->label), &text);
+    if (err == GW_OK)
+        err = pack_parse(buf_view(&text), &label.block);
+    if (err == GW_OK) {
+        struct pack_val map = pack_root(label.block.p);
+        if (pack_type(map) != PACK_MAP || !find_string(map, VIEW("username"), &label.username) ||
+            !find_string(map, VIEW("ip"), &label.ip))
+            err = GW_E_INVALID;
+    }
+    if (err != GW_OK) {
+        sessionrow_label_deinit(&label);
+        return err;
+    }
+    *ret_label = label;
     return GW_OK;
 }

@@ -15,9 +15,20 @@ struct sessionrow_secret {
     int64_t access_expires_s;
 };
 
+struct sessionrow_label {
+    struct buf block;
+    struct view username, ip; /* borrowed from block */
+};
+
 enum gw_err sessionrow_id(struct view cookie, uint8_t ret_id[DIGEST_BYTES]) GW_MUST_CHECK;
 enum gw_err sessionrow_seal(const struct seal_ring *ring, const struct session_new_spec *spec, struct view cookie,
                             int64_t created_s, int64_t expires_s, struct store_row *ret_row) GW_MUST_CHECK;
 enum gw_err sessionrow_open(const struct seal_ring *ring, const struct store_row *row, struct view cookie,
                             struct sessionrow_secret *ret_secret) GW_MUST_CHECK;
 void sessionrow_secret_deinit(struct sessionrow_secret *secret);
+/* What a row has for (iss, name) under key number i of the ring: by sid or by sub. */
+enum gw_err sessionrow_mac(const struct seal_ring *ring, size_t i, enum session_by by, struct view iss, struct view name,
+                           uint8_t out[DIGEST_BYTES]) GW_MUST_CHECK;
+enum gw_err sessionrow_open_label(const struct seal_ring *ring, const struct store_row *row, struct sessionrow_label *ret_label)
+    GW_MUST_CHECK;
+void sessionrow_label_deinit(struct sessionrow_label *label);

@@ -45,7 +45,7 @@ static enum gw_err write_note(struct sessions *ss, struct shard *sh, const struc
     pthread_mutex_lock(&sh->lock);
     struct session *s = ttlmap_find(sh->live, note->id, now_s);
     if (err == GW_E_NOTFOUND)
-        ttlmap_remove(sh->live, note->id); /* somebody else deleted the row: the session has ended */
+        shard_end(sh, note->id); /* somebody else deleted the row: the session has ended */
     else if (s != NULL)
         s->noted_s = note->seen_s;
     pthread_mutex_unlock(&sh->lock);
@@ -72,17 +72,17 @@ static enum gw_err write_behind(struct sessions *ss, struct shard *sh, int64_t n
 
 static enum gw_err delete_undeleted(struct sessions *ss, struct shard *sh)
 {
-    uint8_t ids[SHARD_UNDELETED_MAX][DIGEST_BYTES];
+    struct undeleted left[SHARD_UNDELETED_MAX];
     pthread_mutex_lock(&sh->lock);
     size_t n = sh->n_undeleted;
-    memcpy(ids, sh->undeleted, n * DIGEST_BYTES);
+    memcpy(left, sh->undeleted, n * sizeof(left[0]));
     pthread_mutex_unlock(&sh->lock);
     for (size_t i = 0; i < n; i++) {
-        enum gw_err err = store_session_delete(ss->spec.store, ids[i]);
+        enum gw_err err = store_session_delete(ss->spec.store, left[i].id);
         if (err != GW_OK)
             return err;
         pthread_mutex_lock(&sh->lock);
-        shard_forget_undeleted(sh, ids[i]);
+        shard_forget_undeleted(sh, left[i].id);
         pthread_mutex_unlock(&sh->lock);
     }
     return GW_OK;

@@ -39,11 +39,16 @@ struct session *shard_find_live(struct shard *sh, const uint8_t *id, int64_t now
     return s;
 }
 
-void shard_put_live(struct shard *sh, const uint8_t *id, struct session *s, size_t cost)
+bool shard_land(struct shard *sh, const struct flight *f, struct session *s, size_t cost)
 {
+    if (f->is_ended)
+        return false;
+    s->epoch = f->epoch;
+    s->is_outdated = f->is_outdated;
     meter_add(METER_SESSIONS_CACHED, 1);
-    enum gw_err err = ttlmap_put(sh->live, id, session_ref(s), cost, s->expires_s);
+    enum gw_err err = ttlmap_put(sh->live, f->id, session_ref(s), cost, s->expires_s);
     (void)err; /* a session too large for the cache is fetched each time; dropping counted it back */
+    return true;
 }
 
 /* ---- nobody's ---- */
@@ -51,7 +56,7 @@ void shard_put_live(struct shard *sh, const uint8_t *id, struct session *s, size
 static bool is_undeleted(const struct shard *sh, const uint8_t *id)
 {
     for (size_t i = 0; i < sh->n_undeleted; i++)
-        if (shard_is_id(sh->undeleted[i], id))
+        if (shard_is_id(sh->undeleted[i].id, id))
             return true;
     return false;
 }
@@ -73,33 +78,69 @@ void shard_note_none(struct shard *sh, const uint8_t *id, int64_t now_s)
 static void remove_undeleted(struct shard *sh, size_t i)
 {
     sh->n_undeleted--;
-    memmove(sh->undeleted[i], sh->undeleted[i + 1], (sh->n_undeleted - i) * DIGEST_BYTES);
+    memmove(&sh->undeleted[i], &sh->undeleted[i + 1], (sh->n_undeleted - i) * sizeof(sh->undeleted[0]));
 }
 
 /* When full, the oldest gives way: its logout has been reported as failed. */
-static void note_undeleted(struct shard *sh, const uint8_t *id)
+static void note_undeleted(struct shard *sh, const struct ending *e)
 {
-    if (is_undeleted(sh, id))
+    if (is_undeleted(sh, e->id))
         return;
     if (sh->n_undeleted == SHARD_UNDELETED_MAX)
         remove_undeleted(sh, 0);
-    memcpy(sh->undeleted[sh->n_undeleted++], id, DIGEST_BYTES);
+    struct undeleted *u = &sh->undeleted[sh->n_undeleted++];
+    memcpy(u->id, e->id, DIGEST_BYTES);
+    u->asked_s = e->asked_s;
 }
 
 void shard_forget_undeleted(struct shard *sh, const uint8_t *id)
 {
     for (size_t i = sh->n_undeleted; i-- > 0;)
-        if (shard_is_id(sh->undeleted[i], id))
+        if (shard_is_id(sh->undeleted[i].id, id))
             remove_undeleted(sh, i);
+}
+
+/* ---- flights ---- */
+
+void shard_add_flight(struct shard *sh, struct flight *f, uint32_t epoch)
+{
+    f->epoch = epoch;
+    f->next = sh->flights;
+    sh->flights = f;
+}
+
+void shard_remove_flight(struct shard *sh, struct flight *f)
+{
+    struct flight **link = &sh->flights;
+    while (*link != f)
+        link = &(*link)->next;
+    *link = f->next;
 }
 
 /* ---- endings ---- */
 
+bool shard_end(struct shard *sh, const uint8_t *id)
+{
+    for (struct flight *f = sh->flights; f != NULL; f = f->next)
+        f->is_ended |= shard_is_id(f->id, id);
+    for (struct session_watch *w = *shard_watches(sh, id); w != NULL; w = w->next)
+        if (shard_is_id(w->id, id))
+            atomic_store_explicit(&w->has_ended, true, memory_order_relaxed);
+    return ttlmap_remove(sh->live, id);
+}
+
+void shard_outdate(struct shard *sh, const uint8_t *id)
+{
+    for (struct flight *f = sh->flights; f != NULL; f = f->next)
+        f->is_outdated |= shard_is_id(f->id, id);
+    struct session *s = ttlmap_find(sh->live, id, 0);
+    if (s != NULL)
+        s->is_outdated = true;
+}
+
 void shard_start_ending(struct shard *sh, struct ending *e)
 {
-    e->was_known = ttlmap_remove(sh->live, e->id);
-    for (struct load *load = sh->loads; load != NULL; load = load->next)
-        load->is_ended |= shard_is_id(load->id, e->id);
+    e->was_known = shard_end(sh, e->id);
     e->next = sh->endings;
     sh->endings = e;
 }
@@ -113,5 +154,5 @@ void shard_finish_ending(struct shard *sh, struct ending *e, int64_t now_s)
     if (e->err == GW_OK)
         shard_note_none(sh, e->id, now_s);
     else if (e->was_known)
-        note_undeleted(sh, e->id);
+        note_undeleted(sh, e);
 }
