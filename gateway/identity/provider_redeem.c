@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { DETAIL_MAX = 1024, FORM_MAX = 64 * 1024, CLAIMS_JSON_MAX = 512 * 1024 };
+enum { FORM_MAX = 64 * 1024, CLAIMS_JSON_MAX = 512 * 1024 };
 
 struct provider_login_attempt {
     struct provider *p;
@@ -20,13 +20,6 @@ struct provider_login_attempt {
     struct buf claims; /* the ID token's, packed */
     struct buf detail;
     bool has_waited_for_keys;
-};
-
-/* Userinfo tells about the person, the ID token about this login: none of these may come from userinfo, not even where the ID
- * token lacks them. */
-static const struct view login_claims[] = {
-    {"iss", 3}, {"sub", 3},   {"aud", 3},       {"exp", 3}, {"iat", 3}, {"nbf", 3}, {"jti", 3},
-    {"sid", 3}, {"nonce", 5}, {"auth_time", 9}, {"acr", 3}, {"amr", 3}, {"azp", 3},
 };
 
 static void verify_tokens(struct provider_login_attempt *l);
@@ -85,13 +78,6 @@ static bool is_answered(struct provider_login_attempt *l, const char *what, cons
 
 /* --- the end: what both say becomes one person --- */
 
-static enum gw_err merge_claims(struct provider_login_attempt *l, struct pack_val userinfo, struct buf *merged)
-{
-    GW_CLEANUP(buf_deinitp) struct buf allowed = BUF(PACK_BYTES_MAX);
-    enum gw_err err = pack_without(userinfo, login_claims, sizeof(login_claims) / sizeof(login_claims[0]), &allowed);
-    return err == GW_OK ? pack_merge(pack_root(l->claims.p), pack_root(allowed.p), merged) : err;
-}
-
 static int64_t access_expiry_s(const struct provider_login_attempt *l)
 {
     /* Authentik's ID and access token lapse together; expires_in is only recommended (RFC 6749 5.1). */
@@ -99,64 +85,28 @@ static int64_t access_expiry_s(const struct provider_login_attempt *l)
                                       : pack_int(pack_find(pack_root(l->claims.p), VIEW("exp")));
 }
 
-static void conclude(struct provider_login_attempt *l, struct pack_val userinfo)
-{
-    GW_CLEANUP(buf_deinitp) struct buf merged = BUF(PACK_BYTES_MAX);
-    GW_CLEANUP(buf_deinitp) struct buf json = BUF(CLAIMS_JSON_MAX);
-    struct principal *who;
-    enum gw_err err = merge_claims(l, userinfo, &merged);
-    if (err == GW_OK)
-        err = principal_new(pack_root(merged.p), PRINCIPAL_SESSION, l->p->is_repogate_requested, &who);
-    if (err != GW_OK) {
-        fail(l, err, err == GW_E_LIMIT ? "claims are too large" : "claims are unfit");
-        return;
-    }
-    pack_format_json(pack_root(merged.p), &json);
-    if (buf_ok(&json))
-        finish(l, GW_OK,
-               &(struct provider_login){
-                   .who = who,
-                   .claims_json = buf_view(&json),
-                   .id_token = l->tokens.id_token,
-                   .access_token = l->tokens.access_token,
-                   .refresh_token = l->tokens.refresh_token,
-                   .access_expires_s = access_expiry_s(l),
-               });
-    else
-        fail(l, GW_E_LIMIT, "claims are too large");
-    principal_unref(who);
-}
-
-/* Core 5.3.2: without the same sub, userinfo must not be used. */
-static bool is_same_sub(const struct provider_login_attempt *l, struct pack_val other)
-{
-    struct pack_val theirs = pack_find(other, VIEW("sub"));
-    return pack_type(theirs) == PACK_STRING &&
-           view_eq(pack_string(theirs), pack_string(pack_find(pack_root(l->claims.p), VIEW("sub"))));
-}
-
-static bool is_json(struct view content_type)
-{
-    struct view type = view_split(&content_type, ';');
-    return view_eq_ci(view_trim(type), VIEW("application/json"));
-}
-
-static void on_userinfo(void *arg, const struct fetch_answer *a)
+static void on_userinfo(void *arg, const struct userinfo *u)
 {
     struct provider_login_attempt *l = arg;
-    GW_CLEANUP(buf_deinitp) struct buf block = BUF(PACK_BYTES_MAX);
-    if (!is_answered(l, "userinfo", a))
+    GW_CLEANUP(buf_deinitp) struct buf json = BUF(CLAIMS_JSON_MAX);
+    if (u->result != USERINFO_GIVEN) {
+        fail(l, u->err, u->detail);
         return;
-    if (a->status != 200) {
-        buf_printf(&l->detail, "userinfo answered %d", a->status);
-        finish(l, GW_E_UPSTREAM, NULL);
-    } else if (!is_json(a->content_type) || pack_parse(a->body, &block) != GW_OK || pack_type(pack_root(block.p)) != PACK_MAP) {
-        fail(l, GW_E_UPSTREAM, "userinfo is no JSON object");
-    } else if (!is_same_sub(l, pack_root(block.p))) {
-        fail(l, GW_E_INVALID, "userinfo is about another sub");
-    } else {
-        conclude(l, pack_root(block.p));
     }
+    pack_format_json(u->claims, &json);
+    if (!buf_ok(&json)) {
+        fail(l, GW_E_LIMIT, "claims are too large");
+        return;
+    }
+    finish(l, GW_OK,
+           &(struct provider_login){
+               .who = u->who,
+               .claims_json = buf_view(&json),
+               .id_token = l->tokens.id_token,
+               .access_token = l->tokens.access_token,
+               .refresh_token = l->tokens.refresh_token,
+               .access_expires_s = access_expiry_s(l),
+           });
 }
 
 /* --- the middle: tokens --- */
@@ -195,6 +145,12 @@ static bool is_compact_jwt(struct view token)
     return n_dots == 2;
 }
 
+static bool is_same_sub(const struct provider_login_attempt *l, struct pack_val other)
+{
+    struct pack_val theirs = pack_find(other, VIEW("sub"));
+    return view_eq(pack_string(theirs), pack_string(pack_find(pack_root(l->claims.p), VIEW("sub"))));
+}
+
 static void verify_tokens(struct provider_login_attempt *l)
 {
     struct pack_val claims;
@@ -214,8 +170,7 @@ static void verify_tokens(struct provider_login_attempt *l)
             return;
         }
     }
-    enum gw_err err =
-        uplink_get(l->p->uplink, view_of(l->p->discovery->userinfo_endpoint), l->tokens.access_token, on_userinfo, l);
+    enum gw_err err = provider_userinfo(l->p, l->tokens.access_token, pack_root(l->claims.p), PRINCIPAL_SESSION, on_userinfo, l);
     if (err != GW_OK)
         fail(l, err, "userinfo could not be asked");
 }
@@ -263,7 +218,7 @@ static enum gw_err attempt_new(struct provider *p, struct view code, struct view
     l->p = p;
     l->answer = BUF(PACK_BYTES_MAX);
     l->claims = BUF(PACK_BYTES_MAX);
-    l->detail = BUF(DETAIL_MAX);
+    l->detail = BUF(PROVIDER_DETAIL_MAX);
     l->code = view_dup(code);
     l->code_verifier = view_dup(code_verifier);
     l->nonce = view_dup(nonce);

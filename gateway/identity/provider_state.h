@@ -1,6 +1,7 @@
-/* provider_state: what the three files of the provider share; for them alone.
+/* provider_state: what the files of the provider share; for them alone.
  *
- * provider.c looks after discovery and keys, provider_redeem.c after logins, provider_bearer.c after bearer tokens. */
+ * provider.c looks after discovery and keys, provider_redeem.c after logins, provider_bearer.c after bearer tokens,
+ * provider_userinfo.c after what userinfo says. */
 #pragma once
 
 #include "identity/authcode.h"
@@ -9,6 +10,8 @@
 #include "identity/tokencache.h"
 #include "identity/uplink.h"
 #include "identity/verifier.h"
+
+enum { PROVIDER_DETAIL_MAX = 1024 };
 
 struct provider_waiter;
 
@@ -52,3 +55,31 @@ void provider_renew_secret(struct provider *p);
  * error, or GW_E_LIMIT, GW_E_IO. */
 enum gw_err provider_await(struct provider *p, int64_t min_gap_ms, void (*ready)(void *arg, enum gw_err err),
                            void (*again)(void *arg), void *arg) GW_MUST_CHECK;
+
+/* --- userinfo --- */
+
+enum userinfo_result {
+    USERINFO_UNREACHABLE, /* no answer, or none that can be read: says nothing about the token or the person */
+    USERINFO_REFUSED,     /* 401 or 403: the token is not, or no longer, good for it */
+    USERINFO_UNFIT,       /* about somebody else, or claims that make no principal */
+    USERINFO_GIVEN,
+};
+
+/* err: GW_OK if and only if GIVEN. detail: one line for the log; "" if GIVEN. The rest is borrowed during the callback. */
+struct userinfo {
+    enum userinfo_result result;
+    enum gw_err err;
+    const char *detail;
+    struct pack_val claims; /* GIVEN: the claims asked with, and userinfo's over them */
+    struct principal *who;  /* GIVEN: made of these; may lack groups (principal_missing) */
+};
+typedef void (*userinfo_fn)(void *arg, const struct userinfo *u);
+
+/* Asks the provider who stands behind the token now (OpenID Connect Core 5.3). claims: a verified token's, with its sub; copied.
+ * Whoever asks for a token that is not new hands in provider_put_token_claims() of it: else what the person has lost since
+ * would come back from the token. fn is called exactly once, later, unless an error is returned. GW_E_UPSTREAM: not ready. */
+enum gw_err provider_userinfo(struct provider *p, struct view access_token, struct pack_val claims, enum principal_via via,
+                              userinfo_fn fn, void *arg) GW_MUST_CHECK;
+/* Appends a map of what a token says about itself and its login: iss, sub, sid, exp, scope and the like. All others are about the
+ * person. */
+enum gw_err provider_put_token_claims(struct pack_val claims, struct buf *out) GW_MUST_CHECK;

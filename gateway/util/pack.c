@@ -341,7 +341,8 @@ static bool is_named(struct view key, const struct view *names, size_t n_names)
     return false;
 }
 
-enum gw_err pack_without(struct pack_val map, const struct view *names, size_t n_names, struct buf *out)
+static enum gw_err put_chosen(struct pack_val map, const struct view *names, size_t n_names, bool is_named_wanted,
+                              struct buf *out)
 {
     if (pack_type(map) != PACK_MAP)
         return GW_E_INVALID;
@@ -349,7 +350,7 @@ enum gw_err pack_without(struct pack_val map, const struct view *names, size_t n
     struct pack_iter it;
     size_t count = 0;
     for (pack_iter_init(&it, map); pack_iter_next(&it);)
-        if (!is_named(it.key, names, n_names)) {
+        if (is_named(it.key, names, n_names) == is_named_wanted) {
             put_member(&payload, &it);
             count++;
         }
@@ -357,6 +358,16 @@ enum gw_err pack_without(struct pack_val map, const struct view *names, size_t n
         return GW_E_LIMIT;
     put_counted(out, PACK_MAP, count, buf_view(&payload));
     return buf_ok(out) ? GW_OK : GW_E_LIMIT;
+}
+
+enum gw_err pack_without(struct pack_val map, const struct view *names, size_t n_names, struct buf *out)
+{
+    return put_chosen(map, names, n_names, false, out);
+}
+
+enum gw_err pack_only(struct pack_val map, const struct view *names, size_t n_names, struct buf *out)
+{
+    return put_chosen(map, names, n_names, true, out);
 }
 
 static void format_items(struct pack_val v, struct buf *out)

@@ -24,6 +24,8 @@ enum gw_err pack_parse(struct view json, struct buf *out) GW_MUST_CHECK;
 enum gw_err pack_merge(struct pack_val base, struct pack_val over, struct buf *out) GW_MUST_CHECK;
 /* Appends a map that has the members of map but those named (top level only). */
 enum gw_err pack_without(struct pack_val map, const struct view *names, size_t n_names, struct buf *out) GW_MUST_CHECK;
+/* Appends a map that has only those. */
+enum gw_err pack_only(struct pack_val map, const struct view *names, size_t n_names, struct buf *out) GW_MUST_CHECK;
 static inline struct pack_val pack_root(const void *block)
 {
     return (struct pack_val){(const uint8_t *)block};

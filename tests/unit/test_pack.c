@@ -127,7 +127,7 @@ START_TEST(finds_many_keys_in_one_walk)
 }
 END_TEST
 
-START_TEST(leaves_out_the_named_members)
+START_TEST(leaves_out_or_keeps_the_named_members)
 {
     static const struct view names[] = {{"b", 1}, {"x", 1}};
     struct buf b = BUF(PACK_BYTES_MAX), less = BUF(PACK_BYTES_MAX), json = BUF(4096);
@@ -135,6 +135,11 @@ START_TEST(leaves_out_the_named_members)
     ck_assert_int_eq(pack_without(pack_root(b.p), names, 2, &less), GW_OK);
     pack_format_json(pack_root(less.p), &json);
     ck_view_eq(buf_view(&json), "{\"a\":{\"b\":1},\"c\":[3]}");
+    buf_clear(&less);
+    buf_clear(&json);
+    ck_assert_int_eq(pack_only(pack_root(b.p), names, 2, &less), GW_OK);
+    pack_format_json(pack_root(less.p), &json);
+    ck_view_eq(buf_view(&json), "{\"b\":2}");
     buf_clear(&b);
     parse(&b, "[1]");
     ck_assert_int_eq(pack_without(pack_root(b.p), names, 2, &less), GW_E_INVALID);
@@ -152,7 +157,7 @@ int main(void)
     tcase_add_loop_test(t, refuses_what_is_no_json_or_too_deep_and_leaves_the_buffer, 0, sizeof(refused) / sizeof(refused[0]));
     tcase_add_test(t, finds_members_and_iterates_in_key_order);
     tcase_add_test(t, finds_many_keys_in_one_walk);
-    tcase_add_test(t, leaves_out_the_named_members);
+    tcase_add_test(t, leaves_out_or_keeps_the_named_members);
     tcase_add_test(t, merges_maps_at_the_top_with_the_second_winning);
     tcase_add_test(t, gives_zero_values_for_other_types);
     suite_add_tcase(s, t);
