@@ -10,13 +10,15 @@ struct record_subject recorder_subject(const struct principal *who, struct buf *
     struct record_subject s = {0};
     if (who == NULL)
         return s;
-    if (principal_missing(who) == PRINCIPAL_COMPLETE)
+    s.groups_json = principal_groups_json(who);
+    if (s.groups_json.p == NULL && principal_missing(who) == PRINCIPAL_COMPLETE) {
         pack_format_json(principal_groups(who), groups);
+        s.groups_json = buf_view(groups);
+    }
     s.iss = principal_iss(who);
     s.uid = principal_sub(who);
     s.username = principal_username(who);
     s.via = view_of(principal_via_name(principal_via(who)));
-    s.groups_json = buf_view(groups);
     return s;
 }
 

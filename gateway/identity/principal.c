@@ -1,7 +1,9 @@
 /* A session's principal lies in memory for 100,000 people at once, so it is one block: the fixed fields, then the packed claims
- * they point into by offset, without the claims that say something about the token only. */
+ * they point into by offset, without the claims that say something about the token only, then the groups as every answer and every
+ * audit line will want them. */
 #include "identity/principal.h"
 
+#include "identity/headervalue.h"
 #include "util/cleanup.h"
 
 #include <stdatomic.h>
@@ -12,7 +14,7 @@ enum field { F_ISS, F_SUB, F_USERNAME, F_NAME, F_EMAIL, F_SID, F_GROUPS, F_ENTIT
 
 struct principal {
     _Atomic uint32_t refs;
-    uint32_t n_claims;
+    uint32_t n_claims, n_groups_header, n_groups_json; /* what lies in claims[], in this order; 0 = not made ready */
     uint32_t at[FIELD_COUNT]; /* place of the value in claims; 0 = absent, since a map's own tag stands there */
     uint8_t via;
     uint8_t missing;
@@ -194,6 +196,30 @@ static enum gw_err read_claims(struct principal *p, bool repogate_requested)
     return GW_OK;
 }
 
+/* Adds the texts behind the claims. */
+static enum gw_err make_ready(struct principal **pp)
+{
+    GW_CLEANUP(buf_deinitp) struct buf json = BUF(PRINCIPAL_READY_MAX);
+    struct principal *p = *pp;
+    struct pack_val groups = principal_groups(p);
+    pack_format_json(groups, &json);
+    size_t n_json = p->missing == PRINCIPAL_COMPLETE && buf_ok(&json) ? json.n : 0;
+    size_t n_header = headervalue_list_length(groups, PRINCIPAL_READY_MAX);
+    n_header = n_header > PRINCIPAL_READY_MAX ? 0 : n_header;
+    p = realloc(p, sizeof(*p) + p->n_claims + n_header + n_json);
+    if (p == NULL)
+        return GW_E_NOMEM;
+    *pp = p;
+    char *texts = (char *)p->claims + p->n_claims;
+    if (n_header > 0)
+        headervalue_put_list(texts, principal_groups(p));
+    if (n_json > 0)
+        memcpy(texts + n_header, json.p, n_json);
+    p->n_groups_header = (uint32_t)n_header;
+    p->n_groups_json = (uint32_t)n_json;
+    return GW_OK;
+}
+
 enum gw_err principal_new(struct pack_val claims, enum principal_via via, bool repogate_requested,
                           struct principal **ret_principal)
 {
@@ -213,6 +239,8 @@ enum gw_err principal_new(struct pack_val claims, enum principal_via via, bool r
     atomic_init(&p->refs, 1);
     memcpy(p->claims, kept.p, kept.n);
     err = read_claims(p, repogate_requested);
+    if (err == GW_OK)
+        err = make_ready(&p);
     if (err != GW_OK) {
         principal_unref(p);
         return err;
@@ -278,6 +306,21 @@ struct pack_val principal_groups(const struct principal *p)
     return field_of(p, F_GROUPS);
 }
 
+static struct view ready_text(const struct principal *p, size_t at, size_t n)
+{
+    return n == 0 ? VIEW_NONE : view_at((const char *)p->claims + p->n_claims + at, n);
+}
+
+struct view principal_groups_header(const struct principal *p)
+{
+    return ready_text(p, 0, p->n_groups_header);
+}
+
+struct view principal_groups_json(const struct principal *p)
+{
+    return ready_text(p, p->n_groups_header, p->n_groups_json);
+}
+
 struct pack_val principal_entitlements(const struct principal *p)
 {
     return field_of(p, F_ENTITLEMENTS);
@@ -331,5 +374,5 @@ const char *principal_via_name(enum principal_via via)
 
 size_t principal_bytes(const struct principal *p)
 {
-    return sizeof(*p) + p->n_claims;
+    return sizeof(*p) + p->n_claims + p->n_groups_header + p->n_groups_json;
 }

@@ -11,6 +11,8 @@
 
 #include "util/pack.h"
 
+enum { PRINCIPAL_READY_MAX = 2048 };
+
 enum principal_via { PRINCIPAL_SESSION, PRINCIPAL_BEARER, PRINCIPAL_BASIC };
 enum principal_missing { PRINCIPAL_COMPLETE, PRINCIPAL_NO_GROUPS, PRINCIPAL_NO_REPOGATE, PRINCIPAL_WRONG_TYPE };
 
@@ -32,7 +34,11 @@ struct view principal_name(const struct principal *p);
 struct view principal_email(const struct principal *p);
 bool principal_email_verified(const struct principal *p); /* only a JSON true */
 struct view principal_sid(const struct principal *p);
-struct pack_val principal_groups(const struct principal *p);       /* list of strings; absent if missing */
+struct pack_val principal_groups(const struct principal *p); /* list of strings; absent if missing */
+/* The same as X-authentik-groups has them, and as JSON, made ready once; p == NULL where there are none, or more than
+ * PRINCIPAL_READY_MAX bytes: then they are yours to make. */
+struct view principal_groups_header(const struct principal *p);
+struct view principal_groups_json(const struct principal *p);
 struct pack_val principal_entitlements(const struct principal *p); /* list of strings, or absent */
 struct pack_val principal_attributes(const struct principal *p);   /* map, or absent */
 /* All but what is said of the token (acr aud azp at_hash c_hash s_hash jti nbf nonce uid), and groups where repogate

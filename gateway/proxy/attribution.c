@@ -2,76 +2,22 @@
 
 #include "http/cookie.h"
 #include "http/header.h"
+#include "identity/headervalue.h"
 #include "util/buf.h"
 #include "util/cleanup.h"
-#include "util/swar.h"
 
 /* ---- values: each function leaves *ret as it is, empty, when there is none ---- */
 
-static bool is_plain(struct view v, size_t i)
-{
-    unsigned char c = (unsigned char)v.p[i];
-    bool is_outer = i == 0 || i + 1 == v.n;
-    return c > 0x20 ? c != '%' && c != '|' && c != 0x7f : c == ' ' && !is_outer;
-}
-
-/* Most values are, and need no second look. */
-static bool all_are_plain(struct view v)
-{
-    if (v.n > 0 && (v.p[0] == ' ' || v.p[v.n - 1] == ' '))
-        return false;
-    size_t i = 0;
-    for (; v.n - i >= SWAR_BYTES; i += SWAR_BYTES) {
-        uint64_t w = swar_load(v.p + i);
-        if ((swar_below(w, 0x20) | swar_equal(w, '%') | swar_equal(w, '|') | swar_equal(w, 0x7f)) != 0)
-            return false;
-    }
-    while (i < v.n && is_plain(v, i))
-        i++;
-    return i == v.n;
-}
-
-static size_t encoded_len(struct view v)
-{
-    size_t n = v.n;
-    if (all_are_plain(v))
-        return n;
-    for (size_t i = 0; i < v.n; i++)
-        n += is_plain(v, i) ? 0 : 2;
-    return n;
-}
-
-static char *put_encoded(char *out, struct view v)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    if (all_are_plain(v)) {
-        if (v.n > 0)
-            memcpy(out, v.p, v.n);
-        return out + v.n;
-    }
-    for (size_t i = 0; i < v.n; i++) {
-        unsigned char c = (unsigned char)v.p[i];
-        if (is_plain(v, i)) {
-            *out++ = (char)c;
-            continue;
-        }
-        *out++ = '%';
-        *out++ = hex[c >> 4];
-        *out++ = hex[c & 15];
-    }
-    return out;
-}
-
 static enum gw_err encode(struct view v, struct arena *a, struct view *ret_value)
 {
-    size_t n = encoded_len(v);
+    size_t n = headervalue_length(v);
     if (n > ATTRIBUTION_WORKSPACE_IDENTITY_MAX_BYTES)
         return GW_E_LIMIT;
     if (n > v.n) {
         char *p = arena_get(a, n);
         if (p == NULL)
             return GW_E_NOMEM;
-        put_encoded(p, v);
+        headervalue_put(p, v);
         v = view_at(p, n);
     }
     if (n > 0)
@@ -81,22 +27,16 @@ static enum gw_err encode(struct view v, struct arena *a, struct view *ret_value
 
 static enum gw_err join(struct pack_val list, struct arena *a, struct view *ret_value)
 {
-    struct pack_iter it;
-    size_t n = 0;
-    for (pack_iter_init(&it, list); pack_iter_next(&it) && n <= ATTRIBUTION_WORKSPACE_IDENTITY_MAX_BYTES;)
-        n += encoded_len(pack_string(it.val)) + 1;
+    size_t n = headervalue_list_length(list, ATTRIBUTION_WORKSPACE_IDENTITY_MAX_BYTES);
     if (n == 0)
         return GW_OK;
     if (n > ATTRIBUTION_WORKSPACE_IDENTITY_MAX_BYTES)
         return GW_E_LIMIT;
-    char *p = arena_get(a, n), *at = p;
+    char *p = arena_get(a, n);
     if (p == NULL)
         return GW_E_NOMEM;
-    for (pack_iter_init(&it, list); pack_iter_next(&it);) {
-        at = put_encoded(at, pack_string(it.val));
-        *at++ = '|';
-    }
-    *ret_value = view_at(p, n - 1); /* without the last separator */
+    headervalue_put_list(p, list);
+    *ret_value = view_at(p, n);
     return GW_OK;
 }
 
@@ -131,7 +71,13 @@ static enum gw_err uid(FACTS)
 
 static enum gw_err groups(FACTS)
 {
-    return f->principal == NULL ? GW_OK : join(principal_groups(f->principal), a, ret);
+    if (f->principal == NULL)
+        return GW_OK;
+    struct view ready = principal_groups_header(f->principal);
+    if (ready.p == NULL)
+        return join(principal_groups(f->principal), a, ret);
+    *ret = ready;
+    return GW_OK;
 }
 
 static enum gw_err entitlements(FACTS)

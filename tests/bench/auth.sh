@@ -38,7 +38,7 @@ prepare_auth() {
     start_nginx $((ours - bare + 1))
     auth_head=$(head_bytes "$nginx_port" "$auth_requests" 1)
     [ "$auth_head" = "$ours" ] || fail "the yardstick's head has $auth_head bytes, ours $ours"
-    wrk_for "$gateway_port" $AUTH_WARM_UP_S "$auth_requests" "$gateway_pid"
+    flood "$gateway_port" $AUTH_WARM_UP_S "$auth_requests" 200 "$gateway_pid"
 }
 
 # One round of each; the order changes with the round, and what was logged is on disk before the other's turn.
@@ -46,14 +46,14 @@ auth_round() {
     local who
     for who in $(if [ $(($1 % 2)) = 0 ]; then echo ours theirs; else echo theirs ours; fi); do
         if [ "$who" = ours ]; then
-            wrk_for "$gateway_port" $AUTH_RATE_S "$auth_requests" "$gateway_pid"
+            flood "$gateway_port" $AUTH_RATE_S "$auth_requests" 200 "$gateway_pid"
             ours_rate=$rate ours_busy=$busy ours_cost=$cost_us
             sync -d "$auth_dir/audit.jsonl"
         else
-            local ours_answers=$answers ours_unfinished=$unfinished
-            wrk_for "$nginx_port" $AUTH_RATE_S "$auth_requests" "$nginx_pid"
+            local ours_answers=$answers
+            flood "$nginx_port" $AUTH_RATE_S "$auth_requests" 200 "$nginx_pid"
             theirs_rate=$rate theirs_busy=$busy theirs_cost=$cost_us
-            answers=$ours_answers unfinished=$ours_unfinished
+            answers=$ours_answers
         fi
     done
     say "  round $1: gateway $ours_rate/s (core $ours_busy % busy, $ours_cost us each), NGINX $theirs_rate/s ($theirs_busy %, $theirs_cost us)"

@@ -1,13 +1,15 @@
 /* Sends the requests of a file over kept-alive connections.
  *
  *   paced PORT FILE STATUS CONNECTIONS                  each request once, as fast as answers come
- *   paced PORT FILE STATUS CONNECTIONS RATE SECONDS     RATE a second, whatever the answers do
+ *   paced PORT FILE STATUS CONNECTIONS RATE SECONDS     RATE a second, whatever the answers do; RATE 0: as fast as answers come
  *
- * Prints: paced ANSWERS BAD P50_US P99_US P999_US MAX_US. BAD are answers whose status is not STATUS.
+ * Prints: paced ANSWERS BAD MICROSECONDS P50_US P99_US P999_US MAX_US. BAD are answers whose status is not STATUS. The percentiles are of
+ * the first LATENCIES_MAX answers.
  *
  * At a fixed rate, each request has a moment at which it should leave, and its latency counts from then: if the server stalls,
  * what had to wait in line is counted as slow too, and not left out because it was never sent (coordinated omission).
- * The loop never sleeps, since a wake-up costs more than what is measured: it wants a core of its own. */
+ * The loop never sleeps, since a wake-up costs more than what is measured, and costs it the server, whose send() does the waking: it wants
+ * a core of its own. */
 #include "util/cleanup.h"
 #include "workload.h"
 
@@ -18,7 +20,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { CONNECTIONS_MAX = 1024, ANSWER_MAX = 16 * 1024, EVENTS = 64, PATIENCE_S = 10 };
+enum { CONNECTIONS_MAX = 1024, ANSWER_MAX = 16 * 1024, EVENTS = 64, PATIENCE_S = 10, LATENCIES_MAX = 10 * 1000 * 1000 };
 
 struct connection {
     int fd;
@@ -34,7 +36,9 @@ struct load {
     struct connection *connections;
     size_t *idle, n_idle; /* places of connections without a request under way */
     uint32_t *latencies_us;
+    size_t n_latencies;
     size_t n_total, n_sent, n_answered, n_bad;
+    int64_t elapsed_ns;
 };
 
 static int64_t now_ns(void)
@@ -95,7 +99,9 @@ static void note_answer(struct load *l, struct connection *c)
     memcpy(status, c->answer + sizeof("HTTP/1.1 ") - 1, 3);
     if (atoi(status) != l->status)
         l->n_bad++;
-    l->latencies_us[l->n_answered++] = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+    if (l->n_latencies < LATENCIES_MAX)
+        l->latencies_us[l->n_latencies++] = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+    l->n_answered++;
     l->idle[l->n_idle++] = (size_t)(c - l->connections);
 }
 
@@ -113,13 +119,15 @@ static void receive(struct load *l, struct connection *c)
         note_answer(l, c);
 }
 
-/* rate 0: as fast as answers come. */
-static void run(struct load *l, double rate)
+/* rate 0: as fast as answers come. Sends no more after limit_ns; what was sent is waited for. */
+static void run(struct load *l, double rate, int64_t limit_ns)
 {
     struct epoll_event events[EVENTS];
     int64_t start = now_ns(), heard = start;
     while (l->n_answered < l->n_total) {
         int64_t now = now_ns(), due = now;
+        if (now - start >= limit_ns)
+            l->n_total = l->n_sent;
         while (l->n_sent < l->n_total && l->n_idle > 0) {
             if (rate > 0)
                 due = start + (int64_t)((double)l->n_sent * 1e9 / rate);
@@ -135,6 +143,7 @@ static void run(struct load *l, double rate)
         else if (now - heard > PATIENCE_S * 1000000000LL)
             workload_fail("the server answers no more");
     }
+    l->elapsed_ns = now_ns() - start;
 }
 
 static void read_requests(struct load *l, const char *path)
@@ -170,7 +179,7 @@ static int compare(const void *a, const void *b)
 
 static uint32_t percentile(const struct load *l, double share)
 {
-    return l->latencies_us[(size_t)((double)(l->n_answered - 1) * share)];
+    return l->latencies_us[(size_t)((double)(l->n_latencies - 1) * share)];
 }
 
 int main(int argc, char **argv)
@@ -178,23 +187,25 @@ int main(int argc, char **argv)
     struct load l = {0};
     if (argc != 5 && argc != 7)
         workload_fail("usage: paced PORT FILE STATUS CONNECTIONS [RATE SECONDS]");
-    double rate = argc == 7 ? atof(argv[5]) : 0;
+    double rate = argc == 7 ? atof(argv[5]) : 0, seconds = argc == 7 ? atof(argv[6]) : 0;
     read_requests(&l, argv[2]);
     l.status = atoi(argv[3]);
     l.n_connections = (size_t)atoi(argv[4]);
-    l.n_total = rate > 0 ? (size_t)(rate * atof(argv[6])) : l.n_requests;
+    l.n_total = rate > 0 ? (size_t)(rate * seconds) : seconds > 0 ? SIZE_MAX : l.n_requests;
     if (l.n_connections == 0 || l.n_connections > CONNECTIONS_MAX || l.n_total == 0)
         workload_fail("paced: numbers out of range");
     l.connections = must_have(calloc(l.n_connections, sizeof(*l.connections)));
     l.idle = must_have(calloc(l.n_connections, sizeof(*l.idle)));
-    l.latencies_us = must_have(calloc(l.n_total, sizeof(*l.latencies_us)));
+    l.latencies_us = must_have(calloc(l.n_total < LATENCIES_MAX ? l.n_total : LATENCIES_MAX, sizeof(*l.latencies_us)));
     l.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     for (size_t i = 0; i < l.n_connections; i++)
         connect_one(&l, i, (uint16_t)atoi(argv[1]));
-    run(&l, rate);
-    qsort(l.latencies_us, l.n_answered, sizeof(*l.latencies_us), compare);
-    printf("paced %zu %zu %u %u %u %u\n", l.n_answered, l.n_bad, percentile(&l, 0.5), percentile(&l, 0.99), percentile(&l, 0.999),
-           percentile(&l, 1));
+    run(&l, rate, rate == 0 && seconds > 0 ? (int64_t)(seconds * 1e9) : INT64_MAX);
+    if (l.n_latencies == 0)
+        workload_fail("no answers");
+    qsort(l.latencies_us, l.n_latencies, sizeof(*l.latencies_us), compare);
+    printf("paced %zu %zu %lld %u %u %u %u\n", l.n_answered, l.n_bad, (long long)(l.elapsed_ns / 1000), percentile(&l, 0.5),
+           percentile(&l, 0.99), percentile(&l, 0.999), percentile(&l, 1));
     for (size_t i = 0; i < l.n_requests; i++)
         free((char *)(uintptr_t)l.requests[i].p);
     free(l.requests);

@@ -218,6 +218,18 @@ START_TEST(has_written_what_it_acknowledged_when_the_process_is_killed)
 }
 END_TEST
 
+START_TEST(gives_reserved_room_back_when_it_closes)
+{
+    struct stat st;
+    open_journal();
+    ck_assert_int_eq(append("one", 0), GW_OK);
+    journal_close(journal);
+    journal = NULL;
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_le(st.st_blocks * 512, 64 * 1024);
+}
+END_TEST
+
 START_TEST(refuses_a_log_that_another_holds)
 {
     struct journal *other = NULL;
@@ -585,6 +597,7 @@ int main(void)
     tcase_add_test(t, starts_a_chain_of_its_own_at_each_opening);
     tcase_add_test(t, keeps_evidence_of_a_line_cut_off_by_a_crash);
     tcase_add_test(t, has_written_what_it_acknowledged_when_the_process_is_killed);
+    tcase_add_test(t, gives_reserved_room_back_when_it_closes);
     tcase_add_test(t, refuses_a_log_that_another_holds);
     tcase_add_test(t, refuses_what_is_no_plain_file);
     tcase_add_test(t, goes_on_in_a_new_file_after_rotation);
