@@ -3,51 +3,52 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Provider, errors } from 'oidc-provider';
 import { newMemoryAdapter } from './adapter.mjs';
+import { logoutPayload, postLogout } from './backchannel.mjs';
+import { control, readBody } from './control.mjs';
+import { BASE, GRANTS, ROUTES, SCOPES, SLUG, endpointOf, isEndpoint, metadata } from './endpoints.mjs';
+import { Holds } from './holds.mjs';
+import { answerInstead, readOrder, spoilAnswer } from './hostile.mjs';
 import { Keys, TOKEN_FAULTS } from './keys.mjs';
 import { loginPage, messagePage } from './pages.mjs';
 import { CLAIM_FAULTS, People, claimsFor } from './people.mjs';
 
-const SLUG = 'repogate';
-const BASE = '/application/o/';
 const FLOW = '/if/flow/default-authentication-flow/';
-const ROUTES = {
-  authorization: `${BASE}authorize/`,
-  token: `${BASE}token/`,
-  userinfo: `${BASE}userinfo/`,
-  introspection: `${BASE}introspect/`,
-  revocation: `${BASE}revoke/`,
-  end_session: `${BASE}${SLUG}/end-session/`,
-  jwks: `${BASE}${SLUG}/jwks/`,
-};
-const DISCOVERY = `${BASE}${SLUG}/.well-known/openid-configuration`;
-const SCOPES = ['openid', 'profile', 'email', 'entitlements', 'offline_access', 'repogate'];
 // oidc-provider ignores offline_access without prompt=consent, Authentik does not: inside, the scope goes by another name.
 const OFFLINE = 'offline_access';
 const OFFLINE_INSIDE = 'offline';
-const BODY_MAX = 64 * 1024;
+const LOG_MAX = 1000;
 
-const nowSeconds = () => Math.floor(Date.now() / 1000);
 const sha256Hex = (text) => createHash('sha256').update(text).digest('hex');
 const rename = (scope, from, to) => scope.split(' ').map((name) => (name === from ? to : name)).join(' ');
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 class DevProvider {
-  keys = new Keys();
-  counts = {}; // requests per endpoint, for tests of caching and single-flight
+  counts = {}; // requests per endpoint, and per grant as token:<grant type>, for tests of caching and single-flight
+  log = []; // the latest requests: { endpoint, grant, door, host }
   faults = { id_token: '', access_token: '', claims: '', endpoints: {} };
   accessTokenSeconds = 3600;
   refreshTokenSeconds = 30 * 24 * 3600;
+  clockSkewSeconds = 0; // how far our clock is ahead: iat, exp, auth_time, Date
+  rotatesRefreshTokens = true;
+  reuseEndsFamily = true; // a rotated refresh token that comes again ends what descends from it; otherwise it is just refused
+  logoutUri = ''; // where logout tokens go when a session ends; '' = nowhere
+  logoutsSent = []; // { token, status } or { token, error }
+  #holds = new Holds();
   #issued = new Map(); // our access token -> what stands behind it
+  #grants = new Map(); // grant id -> sub
+  #endedSessions = new Set();
   #oidc;
 
   constructor({ clientId, clientSecret, redirectUris, logoutRedirectUris, people }) {
     this.clientId = clientId;
     this.clientSecret = clientSecret;
     this.logoutRedirectUris = logoutRedirectUris;
+    this.keys = new Keys(clientSecret);
     this.people = new People(people);
     this.#oidc = this.#newOidc(redirectUris);
     this.#translateAccessTokens();
@@ -56,33 +57,100 @@ class DevProvider {
 
   // ---- what tests and the control endpoint use ----
 
-  rotateKey() {
-    return this.keys.rotate();
+  /* alg: RS256, ES256, ES384, ES512, EdDSA, or HS256 = no signing key. keep: the old key stays published. */
+  rotateKey(alg = 'RS256', { keep = false } = {}) {
+    return this.keys.rotate(alg, { keep });
   }
 
   updateUser(username, patch) {
     return this.people.update(username, patch);
   }
 
-  /* { id_token, access_token: a name of TOKEN_FAULTS; claims: a name of CLAIM_FAULTS;
-   *   endpoints: { discovery|jwks|authorization|token|userinfo|introspection|revocation|end_session|all: 'down' | 'html' | { slow_ms } } } */
+  /* { id_token, access_token: a name of TOKEN_FAULTS; claims: a name of CLAIM_FAULTS, or members over the true ones, null takes one away;
+   *   endpoints: { discovery|jwks|authorization|token|token:<grant type>|userinfo|introspection|revocation|end_session|all: an order of hostile.mjs } } */
   setFaults({ id_token = '', access_token = '', claims = '', endpoints = {} } = {}) {
     for (const name of [id_token, access_token]) if (name && !TOKEN_FAULTS[name]) throw new Error(`no such token fault: ${name}`);
-    if (claims && !CLAIM_FAULTS[claims]) throw new Error(`no such claims fault: ${claims}`);
-    this.faults = { id_token, access_token, claims, endpoints };
+    if (typeof claims === 'string' && claims && !CLAIM_FAULTS[claims]) throw new Error(`no such claims fault: ${claims}`);
+    const orders = Object.entries(endpoints).map(([name, order]) => [this.#known(name), readOrder(order)]);
+    this.faults = { id_token, access_token, claims, endpoints: Object.fromEntries(orders) };
+  }
+
+  /* Requests to an endpoint (names as in setFaults) wait, on arrival or with { answered: true } just before the answer leaves, until released. */
+  hold(endpoint, options) {
+    this.#holds.hold(this.#known(endpoint), options);
+  }
+
+  held(endpoint) {
+    return this.#holds.held(this.#known(endpoint));
+  }
+
+  whenHeld(endpoint, count = 1) {
+    return this.#holds.whenHeld(this.#known(endpoint), count);
+  }
+
+  /* The oldest `count`; without it all, and the hold ends; without an endpoint everywhere. */
+  release(endpoint, count) {
+    this.#holds.release(endpoint, count);
+  }
+
+  /* Resolves once an endpoint was asked `count` times in all. */
+  whenCounted(endpoint, count) {
+    return this.#holds.when(`${count} requests to ${endpoint}`, () => (this.counts[this.#known(endpoint)] ?? 0) >= count);
+  }
+
+  /* The sessions of a person that still hold an access token: [{ uid, sid }]. */
+  sessionsOf(username) {
+    const { sub } = this.people.find(username);
+    const uids = [...this.#issued.values()].filter((one) => one.sub === sub && one.sessionUid).map(({ sessionUid }) => sessionUid);
+    return [...new Set(uids)].map((uid) => ({ uid, sid: sha256Hex(uid) }));
+  }
+
+  /* As an administrator ends all sessions of a person. */
+  async endSessionsOf(username) {
+    for (const { uid } of this.sessionsOf(username)) await this.endSession(uid);
+  }
+
+  /* Deletes access and refresh tokens, and logs nobody out: no logout token is sent, as before 2026.8. */
+  async deactivate(username) {
+    const { sub } = this.updateUser(username, { active: false });
+    for (const [grantId, owner] of this.#grants) if (owner === sub) await this.#oidc.AccessToken.revokeByGrantId(grantId); // refresh tokens go along
+    for (const [jwt, issued] of this.#issued) if (issued.sub === sub) this.#issued.delete(jwt);
+  }
+
+  /* by: 'sid', 'sub' or 'both'. sid: default, that of the person's latest session. claims and header over the usual ones; claims: null takes one away. */
+  logoutToken({ username = 'dora', by = 'both', sid = this.sessionsOf(username).at(-1)?.sid, sub = this.people.find(username)?.sub, claims = {}, header = {} } = {}) {
+    const who = { ...(by !== 'sid' && { sub }), ...(by !== 'sub' && { sid }) };
+    const payload = logoutPayload({ issuer: this.issuer, clientId: this.clientId, iat: this.#now(), ...who, claims });
+    return this.keys.sign(payload, { typ: 'logout+jwt', ...header });
+  }
+
+  /* Sends a logout token to the gateway's endpoint and gives back what it answered: { token, status, headers, text }. */
+  async sendLogout(url, { token, fields, headers, ...options } = {}) {
+    const sent = token ?? this.logoutToken(options);
+    return { token: sent, ...(await postLogout(url, sent, { fields, headers })) };
   }
 
   /* A token of the right shape for a user, then changed as asked; nothing of it is stored, so userinfo does not know it. */
   mint({ username = 'dora', kind = 'access', scope = 'openid profile email entitlements repogate', sid = sha256Hex(randomUUID()), issuer = this.issuer,
     lifetime = 3600, claims = {}, header = {}, fault = '' } = {}) {
     const person = this.people.find(username);
-    const payload = this.#payload({ person, kind, issuer, scope, sid, iat: nowSeconds(), exp: nowSeconds() + lifetime, authTime: nowSeconds(), amr: ['pwd'] });
+    const now = this.#now();
+    const payload = this.#payload({ person, kind, issuer, scope, sid, iat: now, exp: now + lifetime, authTime: now, amr: ['pwd'] });
     const changed = JSON.parse(JSON.stringify({ ...payload, ...claims }, (_, value) => (value === null ? undefined : value)));
     return fault ? TOKEN_FAULTS[fault](this.keys, changed) : this.keys.sign(changed, header);
   }
 
   callback() {
     return this.#oidc.callback();
+  }
+
+  #now() {
+    return Math.floor(Date.now() / 1000) + this.clockSkewSeconds;
+  }
+
+  #known(endpoint) {
+    if (!isEndpoint(endpoint)) throw new Error(`no such endpoint: ${endpoint}`);
+    return endpoint;
   }
 
   // ---- oidc-provider, configured ----
@@ -97,7 +165,7 @@ class DevProvider {
         client_id: this.clientId,
         client_secret: this.clientSecret,
         redirect_uris: redirectUris,
-        grant_types: ['authorization_code', 'refresh_token', 'client_credentials', 'password'],
+        grant_types: GRANTS,
         response_types: ['code'],
         token_endpoint_auth_method: 'client_secret_post',
       }],
@@ -112,7 +180,7 @@ class DevProvider {
       },
       interactions: { url: (ctx, interaction) => `${FLOW}${interaction.uid}/` },
       pkce: { methods: ['S256'], required: () => false },
-      rotateRefreshToken: true,
+      rotateRefreshToken: () => this.rotatesRefreshTokens,
       issueRefreshToken: (ctx, client, code) => code.scopes.has(OFFLINE_INSIDE),
       expiresWithSession: () => false, // access tokens are ended by hand at logout; refresh tokens outlive the session, as Authentik's do
       clientBasedCORS: () => false,
@@ -131,6 +199,9 @@ class DevProvider {
         Interaction: 1800,
         Session: 14 * 24 * 3600,
       },
+    });
+    oidc.app.on('error', (error) => {
+      if (!['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'].includes(error.code)) console.error(error);
     });
     for (const grant of ['client_credentials', 'password']) {
       oidc.registerGrantType(grant, (ctx, next) => this.#appPasswordGrant(ctx, next), ['username', 'password', 'scope']);
@@ -161,10 +232,11 @@ class DevProvider {
     return grant;
   }
 
-  // Machine to machine: user name and app password. No session, hence no sid, and no refresh token.
+  // Machine to machine: user name and app password, or client id and secret alone. No session, hence no sid, and no refresh token.
   async #appPasswordGrant(ctx, next) {
     const { username, password, scope = '' } = ctx.oidc.params;
-    const person = this.people.loginApp(username, password);
+    const isAlone = username === undefined && password === undefined;
+    const person = isAlone ? this.people.serviceAccount(this.clientId) : this.people.loginApp(username, password);
     if (!person) throw new errors.InvalidGrant('wrong user name or app password');
     const grant = await this.#newGrant(person.sub, scope);
     const token = new this.#oidc.AccessToken({ accountId: person.sub, client: ctx.oidc.client, grantId: grant.jti, gty: 'client_credentials', scope });
@@ -183,13 +255,81 @@ class DevProvider {
   // ---- the dress ----
 
   async #around(ctx, next) {
-    const endpoint = this.#endpoint(ctx.path);
-    if (endpoint) this.counts[endpoint] = (this.counts[endpoint] ?? 0) + 1;
-    if (await this.#misbehave(ctx, endpoint)) return;
-    if (ctx.path.startsWith(FLOW)) return this.#login(ctx);
+    const endpoint = endpointOf(ctx.path);
+    if (this.clockSkewSeconds !== 0) ctx.set('date', new Date(this.#now() * 1000).toUTCString());
+    if (endpoint === undefined) return this.#serve(ctx, next);
+    const grant = endpoint === 'token' ? await this.#readTokenRequest(ctx) : undefined;
+    const names = [...(grant ? [`token:${grant}`] : []), endpoint, 'all'];
+    this.#count(ctx, endpoint, grant);
+    await this.#holds.pass(names, false, ctx.res);
+    const order = names.map((name) => this.faults.endpoints[name]).find(Boolean) ?? {};
+    if (order.slow_ms) await sleep(order.slow_ms);
+    if (endpoint === 'authorization' && order.error) {
+      this.#refuseAuthorization(ctx, order);
+      return;
+    }
+    if (answerInstead(ctx, order)) return;
+    if (!(await this.#refuseReuse(ctx, grant))) await this.#serve(ctx, next, endpoint);
+    await this.#holds.pass(names, true, ctx.res);
+    spoilAnswer(ctx, order);
+  }
+
+  #count(ctx, endpoint, grant) {
+    this.counts[endpoint] = (this.counts[endpoint] ?? 0) + 1;
+    if (grant) this.counts[`token:${grant}`] = (this.counts[`token:${grant}`] ?? 0) + 1;
+    this.log.push({ endpoint, grant, door: ctx.socket.localPort === this.port ? 'public' : 'internal', host: ctx.get('host') });
+    if (this.log.length > LOG_MAX) this.log.shift();
+    this.#holds.notify();
+  }
+
+  /* The body has to be known before oidc-provider reads it: which grant it is, and the second form of an app password, client_secret = Base64 of
+   * user:password. */
+  async #readTokenRequest(ctx) {
+    const form = new URLSearchParams(await readBody(ctx.req));
+    const grant = form.get('grant_type');
+    const secret = form.get('client_secret') ?? '';
+    if (grant === 'client_credentials' && !form.has('username') && secret !== this.clientSecret) {
+      const [, username, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(secret, 'base64').toString()) ?? [];
+      if (username) {
+        form.set('username', username);
+        form.set('password', password);
+        form.set('client_secret', this.clientSecret);
+      }
+    }
+    const body = Buffer.from(form.toString());
+    const { method, url, socket, headers } = ctx.req;
+    headers['content-length'] = String(body.length);
+    delete headers['transfer-encoding'];
+    ctx.req = Object.assign(Readable.from([body]), { method, url, socket, headers });
+    ctx.tokenForm = form;
+    return GRANTS.includes(grant) ? grant : undefined;
+  }
+
+  // With reuseEndsFamily off: oidc-provider would end the family, so it must not see the token again.
+  async #refuseReuse(ctx, grant) {
+    if (grant !== 'refresh_token' || this.reuseEndsFamily) return false;
+    const known = await this.#oidc.RefreshToken.find(ctx.tokenForm.get('refresh_token') ?? '', { ignoreExpiration: true });
+    if (!known?.consumed) return false;
+    ctx.status = 400;
+    ctx.body = { error: 'invalid_grant', error_description: 'the refresh token was used before', request_id: randomUUID().replaceAll('-', '') };
+    return true;
+  }
+
+  #refuseAuthorization(ctx, { error, error_description }) {
+    const params = new URLSearchParams(ctx.querystring);
+    const target = new URL(params.get('redirect_uri'));
+    for (const [name, value] of Object.entries({ error, error_description, state: params.get('state') })) if (value) target.searchParams.set(name, value);
+    ctx.redirect(target.href);
+  }
+
+  async #serve(ctx, next, endpoint) {
+    if (ctx.path.startsWith(FLOW)) {
+      await this.#login(ctx);
+      return;
+    }
     switch (endpoint) {
       case 'discovery':
-        ctx.body = this.#discovery(ctx);
+        ctx.body = metadata(`${ctx.protocol}://${ctx.host}`, this.keys.alg);
         return;
       case 'jwks':
         ctx.body = this.keys.jwks();
@@ -221,56 +361,9 @@ class DevProvider {
     }
   }
 
-  // Trailing slashes matter to Authentik, so they do here.
-  #endpoint(path) {
-    if (path === DISCOVERY) return 'discovery';
-    if (path.startsWith(ROUTES.authorization)) return 'authorization';
-    return Object.keys(ROUTES).find((name) => ROUTES[name] === path);
-  }
-
-  async #misbehave(ctx, endpoint) {
-    const fault = this.faults.endpoints[endpoint] ?? this.faults.endpoints.all;
-    if (!fault) return false;
-    if (fault.slow_ms) {
-      await sleep(fault.slow_ms);
-      return false;
-    }
-    ctx.status = fault === 'down' ? 500 : 200;
-    ctx.type = 'html';
-    ctx.body = messagePage('Authentik is starting', 'Please come back later.');
-    return true;
-  }
-
   // Authentik builds the issuer from the Host header of the request.
   #issuerFor(ctx) {
     return `${ctx.protocol}://${ctx.host}${BASE}${SLUG}/`;
-  }
-
-  #discovery(ctx) {
-    const at = (name) => `${ctx.protocol}://${ctx.host}${ROUTES[name]}`;
-    return {
-      issuer: this.#issuerFor(ctx),
-      authorization_endpoint: at('authorization'),
-      token_endpoint: at('token'),
-      userinfo_endpoint: at('userinfo'),
-      end_session_endpoint: at('end_session'),
-      introspection_endpoint: at('introspection'),
-      revocation_endpoint: at('revocation'),
-      jwks_uri: at('jwks'),
-      response_types_supported: ['code'],
-      response_modes_supported: ['query', 'fragment', 'form_post'],
-      grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials', 'password'],
-      id_token_signing_alg_values_supported: ['RS256'],
-      subject_types_supported: ['public'],
-      token_endpoint_auth_methods_supported: ['client_secret_post'],
-      acr_values_supported: ['goauthentik.io/providers/oauth2/default'],
-      scopes_supported: SCOPES,
-      request_parameter_supported: false,
-      claims_supported: ['sub', 'iss', 'aud', 'exp', 'iat', 'auth_time', 'acr', 'amr', 'nonce', 'email', 'email_verified', 'name', 'given_name',
-        'preferred_username', 'nickname', 'groups', 'entitlements', 'roles', 'repogate'],
-      claims_parameter_supported: false,
-      code_challenge_methods_supported: ['S256'],
-    };
   }
 
   async #authorize(ctx, next) {
@@ -300,13 +393,13 @@ class DevProvider {
       ctx.body = loginPage({ action: ctx.path });
       return;
     }
-    const form = await readForm(ctx.req);
+    const form = new URLSearchParams(await readBody(ctx.req));
     const person = this.people.login(form.get('username'), form.get('password') ?? '');
     if (!person) {
       ctx.body = loginPage({ action: ctx.path, username: form.get('username') ?? '', error: 'Wrong user name or password.' });
       return;
     }
-    await this.#resume(ctx, { login: { accountId: person.sub, amr: ['pwd'] } });
+    await this.#resume(ctx, { login: { accountId: person.sub, amr: person.amr ?? ['pwd'] } });
   }
 
   async #resume(ctx, result) {
@@ -317,7 +410,7 @@ class DevProvider {
   }
 
   async #endSession(ctx) {
-    const params = ctx.method === 'POST' ? await readForm(ctx.req) : new URLSearchParams(ctx.querystring);
+    const params = new URLSearchParams(ctx.method === 'POST' ? await readBody(ctx.req) : ctx.querystring);
     const target = params.get('post_logout_redirect_uri');
     const hint = params.get('id_token_hint');
     const claims = hint ? this.keys.open(hint) : undefined;
@@ -329,7 +422,6 @@ class DevProvider {
     }
     const session = await this.#oidc.Session.get(ctx);
     await this.endSession(session.uid);
-    await session.destroy();
     ctx.cookies.set('authentik_session', null, { signed: true });
     if (target) {
       const url = new URL(target);
@@ -340,14 +432,25 @@ class DevProvider {
     ctx.body = messagePage('Logged out', 'You are logged out of the identity provider.');
   }
 
-  /* Ending a session deletes its access tokens: userinfo and introspection no longer know them, while the JWT verifies until exp. */
+  /* Ending a session deletes its access tokens: userinfo and introspection no longer know them, while the JWT verifies until exp. Refresh tokens go
+   * on, and what they bring has no `sid`. One logout token goes out for each access token that has not expired. */
   async endSession(uid) {
+    const tokens = [];
+    this.#endedSessions.add(uid);
+    await (await this.#oidc.Session.findByUid(uid))?.destroy();
     for (const [jwt, issued] of this.#issued) {
       if (issued.sessionUid !== uid) continue;
       const token = await this.#oidc.AccessToken.find(jwt);
       await token?.destroy();
       this.#issued.delete(jwt);
+      if (issued.exp > this.#now()) tokens.push(this.logoutToken({ sub: issued.sub, sid: sha256Hex(uid) }));
     }
+    if (this.logoutUri) for (const token of tokens) await this.#announceLogout(token);
+  }
+
+  async #announceLogout(token) {
+    const answer = await this.sendLogout(this.logoutUri, { token }).catch((error) => ({ error }));
+    this.logoutsSent.push({ token, ...answer });
   }
 
   #dressToken(ctx) {
@@ -365,15 +468,16 @@ class DevProvider {
       person: this.people.findBySub(token.accountId),
       issuer: this.#issuerFor(ctx),
       scope,
-      sid: token.sessionUid && sha256Hex(token.sessionUid),
-      iat: nowSeconds(),
-      exp: nowSeconds() + ctx.body.expires_in,
-      authTime: (code ?? refresh)?.authTime,
+      sid: token.sessionUid && !this.#endedSessions.has(token.sessionUid) && sha256Hex(token.sessionUid),
+      iat: this.#now(),
+      exp: this.#now() + ctx.body.expires_in,
+      authTime: (code ?? refresh)?.authTime && (code ?? refresh).authTime + this.clockSkewSeconds,
       amr: (code ?? refresh)?.amr,
       nonce: code?.nonce, // refreshed ID tokens may lack it, so here they do
     };
     const access = this.#signed('access', made, this.faults.access_token);
-    this.#issued.set(access, { opaque: ctx.body.access_token, sessionUid: token.sessionUid });
+    this.#issued.set(access, { opaque: ctx.body.access_token, sessionUid: token.sessionUid, sub: token.accountId, exp: made.exp });
+    this.#grants.set(token.grantId, token.accountId);
     ctx.body = {
       access_token: access,
       token_type: 'Bearer',
@@ -430,42 +534,8 @@ function decodePayload(jwt) {
   return JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
 }
 
-async function readBody(req) {
-  const chunks = [];
-  let size = 0;
-  for await (const chunk of req) {
-    size += chunk.length;
-    if (size > BODY_MAX) throw new Error('request body too large');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
-}
-
-async function readForm(req) {
-  return new URLSearchParams(await readBody(req));
-}
-
-// POST /control with JSON: {"rotate":true}, {"user":{"username","patch"}}, {"faults":{…}}, {"access_token_seconds":n}, {"mint":{…}}.
-// JSON only, so that no web page can send it without a preflight that nobody answers.
-async function control(provider, req, res) {
-  const reply = (status, value) => {
-    res.writeHead(status, { 'content-type': 'application/json' });
-    res.end(`${JSON.stringify(value)}\n`);
-  };
-  if (req.method !== 'POST' || !/^application\/json\b/.test(req.headers['content-type'] ?? '')) return reply(405, { error: 'POST application/json' });
-  try {
-    const order = JSON.parse(await readBody(req));
-    if (order.rotate) provider.rotateKey();
-    if (order.user) provider.updateUser(order.user.username, order.user.patch);
-    if (order.faults) provider.setFaults(order.faults);
-    if (order.access_token_seconds) provider.accessTokenSeconds = order.access_token_seconds;
-    return reply(200, { kid: provider.keys.kid, faults: provider.faults, counts: provider.counts, ...(order.mint && { token: provider.mint(order.mint) }) });
-  } catch (error) {
-    return reply(400, { error: error.message });
-  }
-}
-
-/* Starts a provider on 127.0.0.1; port 0 = a free one. Returns the provider with issuer, port and close(). */
+/* Starts a provider on 127.0.0.1; port 0 = a free one. Returns the provider with issuer, port and close(); with hasInternalDoor also internalUrl, a
+ * second address for back channels: which one a request came by is in the log. */
 export async function startProvider({
   port = 0,
   clientId = 'repogate',
@@ -474,22 +544,29 @@ export async function startProvider({
   logoutRedirectUris = [],
   people = [],
   withControl = false,
+  hasInternalDoor = false,
 } = {}) {
   const provider = new DevProvider({ clientId, clientSecret, redirectUris, logoutRedirectUris, people });
   const callback = provider.callback();
-  const server = createServer((req, res) => {
-    if (withControl && req.url === '/control') control(provider, req, res);
-    else callback(req, res);
-  });
-  server.listen(port, '127.0.0.1');
-  await once(server, 'listening');
-  provider.port = server.address().port;
+  const listen = async (at) => {
+    const server = createServer((req, res) => {
+      if (withControl && req.url === '/control') control(provider, req, res);
+      else callback(req, res);
+    });
+    server.listen(at, '127.0.0.1');
+    await once(server, 'listening');
+    return server;
+  };
+  const servers = [await listen(port), ...(hasInternalDoor ? [await listen(0)] : [])];
+  const [{ port: publicPort }, internal] = servers.map((server) => server.address());
+  provider.port = publicPort;
   provider.url = `http://127.0.0.1:${provider.port}`;
   provider.issuer = `${provider.url}${BASE}${SLUG}/`;
-  provider.close = () => new Promise((resolve) => {
+  if (internal) provider.internalUrl = `http://127.0.0.1:${internal.port}`;
+  provider.close = () => Promise.all(servers.map((server) => new Promise((resolve) => {
     server.close(resolve);
     server.closeAllConnections();
-  });
+  })));
   return provider;
 }
 

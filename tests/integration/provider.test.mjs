@@ -1,7 +1,9 @@
 // The stand-in provider keeps the promises that the other tests rely on: Authentik's shapes, single use, rotation, and lies on demand.
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, randomBytes, verify } from 'node:crypto';
+import http from 'node:http';
 import { after, before, beforeEach, test } from 'node:test';
+import { ANSWERS } from '../../authentik/dev/hostile.mjs';
 import { startProvider } from '../../authentik/dev/provider.mjs';
 import { Browser, request } from '../../scripts/lib/browser.mjs';
 
@@ -18,7 +20,8 @@ before(async () => {
 
 beforeEach(() => {
   provider.setFaults({});
-  provider.accessTokenSeconds = 3600;
+  provider.release();
+  Object.assign(provider, { accessTokenSeconds: 3600, clockSkewSeconds: 0, rotatesRefreshTokens: true, reuseEndsFamily: true, logoutUri: '', logoutsSent: [], counts: {} });
 });
 
 after(() => provider.close());
@@ -302,4 +305,239 @@ test('minted tokens are signed and can be changed', async () => {
   const { payload } = decode(jwt);
   assert.ok(await isSigned(jwt));
   assert.deepEqual([payload.aud, payload.repogate, payload.sid], ['other', undefined, undefined]);
+});
+
+const refreshWith = ({ refresh_token }) => token({ grant_type: 'refresh_token', refresh_token });
+const introspect = async (accessToken) => (await postForm(discovery.introspection_endpoint, { client_id: 'repogate', client_secret: 'secret', token: accessToken })).json();
+
+test('requests can be held on arrival, counted by grant, and let go one by one', async () => {
+  const { tokens } = await loggedIn('dora');
+  provider.hold('token:refresh_token');
+  const first = refreshWith(tokens);
+  await provider.whenHeld('token:refresh_token');
+  const { tokens: others } = await loggedIn('dave');
+  const second = refreshWith(others);
+  await provider.whenHeld('token:refresh_token', 2);
+  assert.deepEqual(provider.counts, { authorization: 4, token: 4, 'token:authorization_code': 2, 'token:refresh_token': 2 });
+  provider.release('token:refresh_token', 1);
+  assert.equal((await first).status, 200);
+  assert.equal(provider.held('token:refresh_token'), 1);
+  await provider.deactivate('dave');
+  provider.release('token:refresh_token');
+  assert.equal((await second).json().error, 'invalid_grant', 'nothing was done before it was let go');
+  provider.updateUser('dave', { active: true });
+});
+
+test('held before its answer, a request has been done', async () => {
+  const { tokens } = await loggedIn('dora');
+  provider.hold('token', { answered: true });
+  const first = refreshWith(tokens);
+  await provider.whenHeld('token');
+  await provider.endSessionsOf('dora');
+  provider.release();
+  const { sid } = decode((await first).json().id_token).payload;
+  assert.ok(sid, 'made before the session ended');
+});
+
+test('one whose client has gone is held no longer', async () => {
+  provider.hold('jwks');
+  const req = http.get(discovery.jwks_uri);
+  req.on('error', () => {});
+  await provider.whenHeld('jwks');
+  req.destroy();
+  const later = request(discovery.jwks_uri);
+  await provider.whenCounted('jwks', 2);
+  provider.release();
+  assert.equal((await later).status, 200);
+});
+
+test('deactivating deletes access and refresh tokens for good, and tells nobody', async () => {
+  const { browser, tokens } = await loggedIn('dave');
+  provider.logoutUri = 'http://127.0.0.1:1/';
+  await provider.deactivate('dave');
+  provider.updateUser('dave', { active: true });
+  assert.equal((await userinfo(tokens.access_token)).status, 401);
+  assert.deepEqual(await introspect(tokens.access_token), { active: false });
+  assert.equal((await refreshWith(tokens)).json().error, 'invalid_grant');
+  assert.deepEqual(provider.logoutsSent, []);
+  assert.ok(browser);
+});
+
+test('ending a session takes its access tokens; refresh tokens go on, without a sid', async () => {
+  const { browser, tokens } = await loggedIn('dora');
+  const { sid } = decode(tokens.id_token).payload;
+  assert.ok(provider.sessionsOf('dora').some((one) => one.sid === sid));
+  await provider.endSessionsOf('dora');
+  assert.equal((await userinfo(tokens.access_token)).status, 401);
+  assert.deepEqual(await introspect(tokens.access_token), { active: false });
+  assert.equal((await authorize(browser, undefined)).code, undefined, 'the provider asks for the password again');
+  const fresh = (await refreshWith(tokens)).json();
+  assert.equal(decode(fresh.id_token).payload.sid, undefined);
+  assert.equal((await userinfo(fresh.access_token)).status, 200);
+  await provider.deactivate('dora');
+  provider.updateUser('dora', { active: true });
+  assert.equal((await refreshWith(fresh)).json().error, 'invalid_grant');
+});
+
+test('the end of a session is told once per live access token', async () => {
+  const seen = [];
+  const ear = http.createServer(async (req, res) => {
+    let body = '';
+    for await (const chunk of req) body += chunk;
+    seen.push({ method: req.method, type: req.headers['content-type'], form: new URLSearchParams(body) });
+    res.end('ok');
+  });
+  await new Promise((resolve) => ear.listen(0, '127.0.0.1', resolve));
+  try {
+    const { tokens } = await loggedIn('dora');
+    const { sid, sub } = decode(tokens.id_token).payload;
+    await refreshWith(tokens);
+    provider.logoutUri = `http://127.0.0.1:${ear.address().port}/`;
+    await provider.endSessionsOf('dora');
+    assert.deepEqual(provider.logoutsSent.map(({ status, text }) => [status, text]), [[200, 'ok'], [200, 'ok']]);
+    const [{ method, type, form }] = seen;
+    assert.deepEqual([method, type, [...form.keys()]], ['POST', 'application/x-www-form-urlencoded', ['logout_token']]);
+    const { header, payload } = decode(form.get('logout_token'));
+    assert.ok(await isSigned(form.get('logout_token')));
+    assert.equal(header.typ, 'logout+jwt');
+    assert.deepEqual([payload.iss, payload.aud, payload.sub, payload.sid, payload.nonce], [provider.issuer, 'repogate', sub, sid, undefined]);
+    assert.deepEqual(payload.events, { 'http://schemas.openid.net/event/backchannel-logout': {} });
+    const odd = await provider.sendLogout(provider.logoutUri, { by: 'sub', claims: { nonce: 'n', exp: null, aud: ['a'] }, header: { typ: 'JWT' } });
+    const changed = decode(odd.token);
+    assert.deepEqual([changed.header.typ, changed.payload.sid, changed.payload.nonce, changed.payload.exp, changed.payload.aud], ['JWT', undefined, 'n', undefined, ['a']]);
+  } finally {
+    ear.close();
+    ear.closeAllConnections();
+  }
+});
+
+test('a used refresh token can be refused without ending its family, or go on being good', async () => {
+  const { tokens } = await loggedIn('dora');
+  provider.reuseEndsFamily = false;
+  const second = (await refreshWith(tokens)).json();
+  assert.equal((await refreshWith(tokens)).json().error, 'invalid_grant');
+  provider.rotatesRefreshTokens = false;
+  const third = await refreshWith(second);
+  assert.equal(third.json().refresh_token, second.refresh_token);
+});
+
+test('the clock can be off, in tokens and in Date', async () => {
+  provider.clockSkewSeconds = -600;
+  const { tokens } = await loggedIn('dora');
+  const { payload } = decode(tokens.id_token);
+  assert.ok(payload.iat <= Date.now() / 1000 - 590);
+  assert.equal(payload.exp - payload.iat, 3600);
+  assert.ok(payload.auth_time <= payload.iat);
+  assert.ok(Date.parse((await request(discovery.jwks_uri)).headers.date) < Date.now() - 590e3);
+});
+
+test('access tokens live as long as told', async () => {
+  provider.accessTokenSeconds = 7;
+  const { tokens } = await loggedIn('dora');
+  const { payload } = decode(tokens.access_token);
+  assert.deepEqual([tokens.expires_in, payload.exp - payload.iat], [7, 7]);
+});
+
+test('an app password may come as the client secret; a client alone is its service account', async () => {
+  const ask = (client_secret) => token({ grant_type: 'client_credentials', scope: 'openid profile repogate', client_secret });
+  const base64 = (text) => Buffer.from(text).toString('base64');
+  assert.equal(decode((await ask(base64('dora:dora-app-password'))).json().access_token).payload.preferred_username, 'dora');
+  assert.equal((await ask(base64('dora:wrong'))).json().error, 'invalid_grant');
+  assert.equal((await ask('wrong')).json().error, 'invalid_client');
+  const own = decode((await ask('secret')).json().access_token).payload;
+  assert.deepEqual([own.preferred_username, own.repogate.service, own.sid], ['ak-repogate-client_credentials', true, undefined]);
+});
+
+for (const alg of ['ES256', 'ES384', 'ES512', 'EdDSA', 'HS256']) {
+  test(`signs with ${alg} and says so`, async () => {
+    provider.rotateKey(alg);
+    const { header } = decode(provider.mint());
+    const { keys } = (await request(discovery.jwks_uri)).json();
+    assert.equal(header.alg, alg);
+    assert.deepEqual((await request(`${provider.issuer}.well-known/openid-configuration`)).json().id_token_signing_alg_values_supported, [alg]);
+    if (alg === 'HS256') assert.deepEqual([keys, header.kid], [undefined, undefined]);
+    else assert.equal(keys[0].kid, header.kid);
+    provider.rotateKey();
+  });
+}
+
+test('a rotated key can stay published', async () => {
+  const jwt = provider.mint();
+  provider.rotateKey('ES256', { keep: true });
+  assert.ok(await isSigned(jwt));
+  provider.rotateKey();
+  assert.equal(await isSigned(jwt), false);
+});
+
+function firstMebibyte(url) {
+  return new Promise((resolve, reject) => {
+    let size = 0;
+    const req = http.get(url, (res) => res.on('data', (chunk) => {
+      size += chunk.length;
+      if (size < 1024 * 1024) return;
+      res.destroy();
+      resolve(true);
+    }));
+    req.on('error', reject);
+  });
+}
+
+test('every answer of the hostile kind arrives, or never does', async () => {
+  const url = discovery.jwks_uri;
+  const seen = {};
+  for (const answer of ANSWERS) {
+    provider.setFaults({ endpoints: { jwks: answer } });
+    if (answer === 'endless') seen[answer] = await firstMebibyte(url);
+    else if (['hang', 'stalled'].includes(answer)) seen[answer] = await request(url, { timeoutMs: 200 }).catch(({ message }) => message);
+    else seen[answer] = await request(url).catch(({ code }) => code);
+  }
+  assert.equal(seen.endless, true);
+  for (const answer of ['hang', 'stalled']) assert.match(seen[answer], /no answer|aborted/, answer);
+  for (const answer of ['reset', 'lost', 'truncated']) assert.equal(seen[answer], 'ECONNRESET', answer);
+  assert.deepEqual([seen.garbage, seen.header_flood], ['HPE_INVALID_CONSTANT', 'HPE_HEADER_OVERFLOW']);
+  assert.equal(seen.huge.body.length > 10 * 1024 * 1024, true);
+  assert.equal(seen.deep.text.includes('['.repeat(100000)), true);
+  assert.throws(() => new TextDecoder('utf-8', { fatal: true }).decode(seen.invalid_utf8.body));
+  for (const answer of ['empty', 'cut_json', 'twice', 'trailing_nul']) assert.throws(() => seen[answer].json(), answer);
+  assert.throws(() => provider.setFaults({ endpoints: { jwks: 'no-such-answer' } }));
+  assert.throws(() => provider.setFaults({ endpoints: { jwk: 'down' } }));
+});
+
+test('an answer can be changed member by member, or be an error', async () => {
+  provider.setFaults({ endpoints: { discovery: { set: { issuer: 'x', jwks_uri: null } }, 'token:refresh_token': { error: 'invalid_grant' }, authorization: { error: 'access_denied', error_description: 'no' } } });
+  const changed = (await request(`${provider.issuer}.well-known/openid-configuration`)).json();
+  assert.deepEqual([changed.issuer, changed.jwks_uri, changed.token_endpoint], ['x', undefined, discovery.token_endpoint]);
+  assert.equal((await refreshWith({ refresh_token: 'x' })).json().error, 'invalid_grant');
+  const { callback } = await authorize(new Browser(), undefined);
+  assert.deepEqual(Object.fromEntries(callback.searchParams), { error: 'access_denied', error_description: 'no', state: 'state-1' });
+});
+
+test('the second door is told from the first', async () => {
+  const other = await startProvider({ hasInternalDoor: true });
+  try {
+    const { host } = new URL(other.url);
+    const inside = await request(`${other.internalUrl}/application/o/repogate/.well-known/openid-configuration`, { headers: { host } });
+    assert.equal(inside.json().issuer, other.issuer);
+    await request(`${other.issuer}jwks/`);
+    assert.deepEqual(other.log.map(({ endpoint, door, host: sent }) => [endpoint, door, sent]), [['discovery', 'internal', host], ['jwks', 'public', host]]);
+  } finally {
+    await other.close();
+  }
+});
+
+test('the control endpoint takes the same orders', async () => {
+  const other = await startProvider({ withControl: true });
+  const order = (body) => request(`${other.url}/control`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  try {
+    assert.equal((await order({ hold: { endpoint: 'jwks' } })).status, 200);
+    const waiting = request(`${other.issuer}jwks/`);
+    assert.equal((await order({ await_held: { endpoint: 'jwks' } })).status, 200);
+    assert.equal((await order({ release: {}, access_token_seconds: 5 })).json().counts.jwks, 1);
+    assert.equal((await waiting).status, 200);
+    assert.equal(other.accessTokenSeconds, 5);
+    assert.equal((await order({ relaese: {} })).status, 400);
+    assert.equal((await request(`${other.url}/control`, { method: 'POST', body: '{}' })).status, 405);
+  } finally {
+    await other.close();
+  }
 });
