@@ -260,9 +260,9 @@ class DevProvider {
     if (endpoint === undefined) return this.#serve(ctx, next);
     const grant = endpoint === 'token' ? await this.#readTokenRequest(ctx) : undefined;
     const names = [...(grant ? [`token:${grant}`] : []), endpoint, 'all'];
+    const order = names.map((name) => this.faults.endpoints[name]).find(Boolean) ?? {}; // as it is when the request comes
     this.#count(ctx, endpoint, grant);
     await this.#holds.pass(names, false, ctx.res);
-    const order = names.map((name) => this.faults.endpoints[name]).find(Boolean) ?? {};
     if (order.slow_ms) await sleep(order.slow_ms);
     if (endpoint === 'authorization' && order.error) {
       this.#refuseAuthorization(ctx, order);
