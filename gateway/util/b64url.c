@@ -9,18 +9,20 @@ void b64url_encode(struct buf *out, const void *bytes, size_t n)
     char *o = buf_reserve(out, len);
     if (o == NULL)
         return;
-    uint32_t acc = 0;
-    unsigned bits = 0;
-    for (size_t i = 0; i < n; i++) {
-        acc = acc << 8 | p[i];
-        bits += 8;
-        while (bits >= 6) {
-            bits -= 6;
-            *o++ = alphabet[acc >> bits & 63];
-        }
+    for (size_t whole = n / 3; whole > 0; whole--, p += 3, o += 4) {
+        uint32_t three = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+        o[0] = alphabet[three >> 18];
+        o[1] = alphabet[three >> 12 & 63];
+        o[2] = alphabet[three >> 6 & 63];
+        o[3] = alphabet[three & 63];
     }
-    if (bits > 0)
-        *o++ = alphabet[acc << (6 - bits) & 63];
+    if (n % 3 > 0) {
+        uint32_t last = (uint32_t)p[0] << 16 | (n % 3 == 2 ? (uint32_t)p[1] << 8 : 0);
+        *o++ = alphabet[last >> 18];
+        *o++ = alphabet[last >> 12 & 63];
+        if (n % 3 == 2)
+            *o++ = alphabet[last >> 6 & 63];
+    }
     *o = '\0';
     out->n += len;
 }
