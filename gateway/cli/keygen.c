@@ -1,6 +1,7 @@
 #include "cli/keygen.h"
 
 #include "cli/usage.h"
+#include "identity/signkey.h"
 #include "util/b64url.h"
 #include "util/cleanup.h"
 #include "util/rnd.h"
@@ -15,19 +16,31 @@
 #include <sys/stat.h>
 
 static const char usage[] =
-    "usage: repogate keygen session [--out FILE | --rotate FILE]\n"
+    "usage: repogate keygen session|assertion [--out FILE | --rotate FILE]\n"
     "\n"
-    "Makes a key that seals sessions: 32 random bytes as one line of text.\n"
+    "Makes a key:\n"
+    "  session         seals sessions: 32 random bytes as one line of text\n"
+    "  assertion       signs what workspaces are told of who is asking: P-256, private, in PEM\n"
     "\n"
     "  --out FILE      into a new file that only its owner may read; an existing one is never touched\n"
-    "  --rotate FILE   on top of the keys in FILE: it seals from the next start on, the others still open;\n"
-    "                  take a line out once every session it sealed has ended\n"
+    "  --rotate FILE   on top of the keys in FILE: it seals or signs from then on, the others still open, or are\n"
+    "                  still published; take one out once every session that it sealed has ended, or five minutes\n"
+    "                  after it has last signed\n"
     "  --help          this text\n"
     "\n"
-    "Without --out and --rotate the key goes to standard output.\n";
+    "Without --out and --rotate the key goes to standard output. A running gateway reads the file anew by itself.\n"
+    "Where several gateways share assertion keys, append the new one to all their files first, and move it to the\n"
+    "top once all publish it.\n";
 
 /* Kinds that the contract names. */
-static const char *const unbuilt_kinds[] = {"checkpoint", "assertion", "hmac"};
+static const char *const unbuilt_kinds[] = {"checkpoint", "hmac"};
+
+struct kind {
+    const char *name;
+    enum gw_err (*put)(struct buf *out);                       /* a new key, with its line end */
+    enum gw_err (*count)(const char *path, size_t *ret_count); /* of a file with keys */
+    size_t keys_max;
+};
 
 static void wipe_buf(struct buf *b)
 {
@@ -42,7 +55,7 @@ static int failed(const char *what, const char *why)
     return CLI_FAILED;
 }
 
-static enum gw_err put_key(struct buf *out)
+static enum gw_err put_session_key(struct buf *out)
 {
     uint8_t key[SEAL_KEY_BYTES];
 
@@ -54,6 +67,31 @@ static enum gw_err put_key(struct buf *out)
     secret_wipe(key, sizeof(key));
     return buf_ok(out) ? GW_OK : GW_E_NOMEM;
 }
+
+static enum gw_err count_session_keys(const char *path, size_t *ret_count)
+{
+    GW_CLEANUP(seal_ring_freep) struct seal_ring *ring = NULL;
+
+    enum gw_err err = seal_ring_load(path, &ring);
+    if (err == GW_OK)
+        *ret_count = seal_ring_count(ring);
+    return err;
+}
+
+static enum gw_err count_assertion_keys(const char *path, size_t *ret_count)
+{
+    GW_CLEANUP(signkey_ring_freep) struct signkey_ring *ring = NULL;
+
+    enum gw_err err = signkey_ring_load(path, &ring);
+    if (err == GW_OK)
+        *ret_count = signkey_ring_count(ring);
+    return err;
+}
+
+static const struct kind kinds[] = {
+    {"session", put_session_key, count_session_keys, SEAL_KEYS_MAX},
+    {"assertion", signkey_generate, count_assertion_keys, SIGNKEY_KEYS_MAX},
+};
 
 /* All of it, on the disk. */
 static bool write_all(int fd, struct view text)
@@ -97,20 +135,20 @@ static int make_new(const char *path, struct view key)
     return CLI_OK;
 }
 
-/* The ring's text behind the new key; says what is wrong. */
-static int put_old_keys(const char *path, struct buf *text)
+/* The file's text behind the new key; says what is wrong. */
+static int put_old_keys(const struct kind *kind, const char *path, struct buf *text)
 {
-    GW_CLEANUP(seal_ring_freep) struct seal_ring *ring = NULL;
     GW_CLEANUP(secret_freep) char *old = NULL;
+    size_t n = 0;
 
-    enum gw_err err = seal_ring_load(path, &ring);
+    enum gw_err err = kind->count(path, &n);
     if (err == GW_E_INVALID || err == GW_E_LIMIT) {
-        fprintf(stderr, "repogate keygen: %s: expected 1 to %d keys, one on each line\n", path, SEAL_KEYS_MAX);
+        fprintf(stderr, "repogate keygen: %s: expected 1 to %zu keys as `repogate keygen %s` makes them, and nothing else\n",
+                path, kind->keys_max, kind->name);
         return CLI_USAGE;
     }
-    if (err == GW_OK && seal_ring_count(ring) >= SEAL_KEYS_MAX) {
-        fprintf(stderr, "repogate keygen: %s holds %d keys, the most there may be: take its last line out first\n", path,
-                SEAL_KEYS_MAX);
+    if (err == GW_OK && n >= kind->keys_max) {
+        fprintf(stderr, "repogate keygen: %s holds %zu keys, the most there may be: take the last one out first\n", path, n);
         return CLI_USAGE;
     }
     if (err == GW_OK)
@@ -144,50 +182,55 @@ static int replace(const char *path, struct view text)
     return sync_directory_of(path) ? CLI_OK : failed(path, strerror(errno));
 }
 
-static int rotate(const char *path, struct buf *text)
+static int rotate(const struct kind *kind, const char *path, struct buf *text)
 {
     char real[PATH_MAX]; /* through a symbolic link the file is replaced, not the link */
 
     if (realpath(path, real) == NULL)
         return failed(path, strerror(errno));
-    int status = put_old_keys(real, text);
+    int status = put_old_keys(kind, real, text);
     return status == CLI_OK ? replace(real, buf_view(text)) : status;
 }
 
-static int check_kind(const char *kind)
+/* NULL: *ret_status says how it was refused. */
+static const struct kind *find_kind(const char *name, int *ret_status)
 {
-    if (kind == NULL)
-        return cli_usage_error("keygen", "which key? Expected session");
-    if (strcmp(kind, "session") == 0)
-        return CLI_OK;
-    for (size_t i = 0; i < sizeof(unbuilt_kinds) / sizeof(unbuilt_kinds[0]); i++)
-        if (strcmp(kind, unbuilt_kinds[i]) == 0)
-            return cli_usage_error("keygen", "%s keys are not built yet: expected session", kind);
-    return cli_usage_error("keygen", "unknown kind of key %s: expected session", kind);
+    for (size_t i = 0; name != NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(name, kinds[i].name) == 0)
+            return &kinds[i];
+    for (size_t i = 0; name != NULL && i < sizeof(unbuilt_kinds) / sizeof(unbuilt_kinds[0]); i++)
+        if (strcmp(name, unbuilt_kinds[i]) == 0) {
+            *ret_status = cli_usage_error("keygen", "%s keys are not built yet: expected session or assertion", name);
+            return NULL;
+        }
+    *ret_status = name == NULL ? cli_usage_error("keygen", "which key? Expected session or assertion")
+                               : cli_usage_error("keygen", "unknown kind of key %s: expected session or assertion", name);
+    return NULL;
 }
 
 int cli_keygen(int argc, char **argv)
 {
-    const char *out = NULL, *rotated = NULL, *kind = NULL;
+    const char *out = NULL, *rotated = NULL, *name = NULL;
     const struct cli_option options[] = {{"--out", &out, NULL}, {"--rotate", &rotated, NULL}};
-    const struct cli_spec spec = {.usage = usage, .options = options, .n_options = 2, .args = &kind, .n_args_max = 1};
+    const struct cli_spec spec = {.usage = usage, .options = options, .n_options = 2, .args = &name, .n_args_max = 1};
     GW_CLEANUP(wipe_buf) struct buf text = BUF(2 * SECRET_FILE_MAX);
     size_t n_args;
     int status;
 
     if (!cli_options_parse(&spec, argc, argv, &n_args, &status))
         return status;
-    if ((status = check_kind(kind)) != CLI_OK)
+    const struct kind *kind = find_kind(name, &status);
+    if (kind == NULL)
         return status;
     if (out != NULL && rotated != NULL)
         return cli_usage_error("keygen", "--out and --rotate exclude each other");
     /* Growing would leave unwiped copies behind. */
-    if (buf_reserve(&text, 2 * SECRET_FILE_MAX) == NULL || put_key(&text) != GW_OK)
+    if (buf_reserve(&text, 2 * SECRET_FILE_MAX) == NULL || kind->put(&text) != GW_OK)
         return failed("key", "no memory, or no random bytes");
     if (out != NULL)
         return make_new(out, buf_view(&text));
     if (rotated != NULL)
-        return rotate(rotated, &text);
+        return rotate(kind, rotated, &text);
     fwrite(text.p, 1, text.n, stdout);
     return cli_finish(CLI_OK);
 }

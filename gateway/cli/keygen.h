@@ -1,4 +1,4 @@
-/* keygen: `repogate keygen session` makes the keys that seal sessions; one kind is built. */
+/* keygen: `repogate keygen session|assertion` makes the keys that seal sessions, and those that sign assertions. */
 #pragma once
 
 int cli_keygen(int argc, char **argv);

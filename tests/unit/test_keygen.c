@@ -1,5 +1,6 @@
 #include "cli/keygen.h"
 #include "cli/usage.h"
+#include "identity/signkey.h"
 #include "util/seal.h"
 #include "util/secret.h"
 
@@ -156,6 +157,30 @@ START_TEST(rotation_leaves_a_file_of_other_things_alone)
 }
 END_TEST
 
+START_TEST(assertion_keys_rotate_likewise)
+{
+    struct signkey_ring *ring = NULL;
+    struct stat st;
+
+    ck_assert_int_eq(run("assertion", "--out", file), CLI_OK);
+    ck_assert_int_eq(stat(file, &st), 0);
+    ck_assert_int_eq(st.st_mode & 07777, 0600);
+    char *before = read_text();
+    for (int i = 1; i < SIGNKEY_KEYS_MAX; i++)
+        ck_assert_int_eq(run("assertion", "--rotate", file), CLI_OK);
+    ck_assert_int_eq(run("assertion", "--rotate", file), CLI_USAGE);
+    ck_assert_int_eq(run("session", "--rotate", file), CLI_USAGE);
+    char *after = read_text();
+    ck_assert(view_ends(view_of(after), view_of(before)));
+    ck_assert_int_eq(signkey_ring_parse(view_of(after), &ring), GW_OK);
+    ck_assert_uint_eq(signkey_ring_count(ring), SIGNKEY_KEYS_MAX);
+    ck_assert_uint_eq(count_files(), 1);
+    signkey_ring_free(ring);
+    secret_free(before);
+    secret_free(after);
+}
+END_TEST
+
 static const struct {
     const char *a, *b, *c;
     int status;
@@ -164,7 +189,8 @@ static const struct {
     {"--help", NULL, NULL, CLI_OK},
     {"session", "-h", NULL, CLI_OK},
     {"checkpoint", NULL, NULL, CLI_USAGE},
-    {"assertion", NULL, NULL, CLI_USAGE},
+    {"assertion", "--help", NULL, CLI_OK},
+    {"assertion", "--out=/nowhere/key", NULL, CLI_FAILED},
     {"sesion", NULL, NULL, CLI_USAGE},
     {"session", "session", NULL, CLI_USAGE},
     {"session", "--out", NULL, CLI_USAGE},
@@ -195,6 +221,7 @@ int main(void)
     tcase_add_test(tc, rotation_puts_a_new_key_on_top_and_keeps_the_mode);
     tcase_add_test(tc, rotation_stops_at_the_last_place);
     tcase_add_test(tc, rotation_leaves_a_file_of_other_things_alone);
+    tcase_add_test(tc, assertion_keys_rotate_likewise);
     tcase_add_loop_test(tc, exit_code_says_what_happened, 0, sizeof(status_cases) / sizeof(status_cases[0]));
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
