@@ -20,6 +20,7 @@ struct principal {
     uint8_t missing;
     bool email_verified : 1, has_mfa : 1, is_service : 1;
     int64_t auth_time_s, exp_s;
+    uint64_t serial;
     uint8_t claims[];
 };
 
@@ -31,6 +32,8 @@ static const struct view token_claims[] = {
     {"jti", 3}, {"nbf", 3}, {"nonce", 5}, {"uid", 3},     {"groups", 6},
 };
 enum { TOKEN_CLAIMS = sizeof(token_claims) / sizeof(token_claims[0]) };
+
+static _Atomic uint64_t last_serial;
 
 static void buf_deinitp(struct buf *b)
 {
@@ -237,6 +240,7 @@ enum gw_err principal_new(struct pack_val claims, enum principal_via via, bool r
         return GW_E_NOMEM;
     *p = (struct principal){.n_claims = (uint32_t)kept.n, .via = (uint8_t)via};
     atomic_init(&p->refs, 1);
+    p->serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1;
     memcpy(p->claims, kept.p, kept.n);
     err = read_claims(p, repogate_requested);
     if (err == GW_OK)
@@ -375,4 +379,9 @@ const char *principal_via_name(enum principal_via via)
 size_t principal_bytes(const struct principal *p)
 {
     return sizeof(*p) + p->n_claims + p->n_groups_header + p->n_groups_json;
+}
+
+uint64_t principal_serial(const struct principal *p)
+{
+    return p->serial;
 }

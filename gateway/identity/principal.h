@@ -52,3 +52,5 @@ enum principal_via principal_via(const struct principal *p);
 enum principal_missing principal_missing(const struct principal *p);
 const char *principal_via_name(enum principal_via via);
 size_t principal_bytes(const struct principal *p); /* memory it takes */
+/* Stands for this principal and what it says: no other has it while the process lives. */
+uint64_t principal_serial(const struct principal *p);

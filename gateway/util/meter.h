@@ -17,6 +17,8 @@
     X(METER_LOGIN_OK, "repogate_logins_total", "result=\"ok\"", "counter", "Logins by result.")                                \
     X(METER_LOGIN_FAILED, "repogate_logins_total", "result=\"failed\"", "counter", "Logins by result.")                        \
     X(METER_BEARER_VERIFIED, "repogate_bearer_verifications_total", "", "counter", "Bearer tokens verified by signature.")     \
+    X(METER_ASSERTIONS_SIGNED, "repogate_assertions_signed_total", "", "counter",                                              \
+      "Assertions signed; more are sent, since one is reused.")                                                                \
     X(METER_POLICY_ERRORS, "repogate_policy_errors_total", "", "counter", "Rules that erred.")                                 \
     X(METER_POLICY_RELOADS, "repogate_policy_reloads_total", "result=\"ok\"", "counter", "Policy reloads by result.")          \
     X(METER_POLICY_REJECTED, "repogate_policy_reloads_total", "result=\"rejected\"", "counter", "Policy reloads by result.")   \
