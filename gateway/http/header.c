@@ -174,6 +174,9 @@ static enum header_id folded_id(const struct folded *f)
         IS("transferencoding", HEADER_TRANSFER_ENCODING);
         IS("xforwardedmethod", HEADER_X_FORWARDED_METHOD);
         break;
+    case 18:
+        IS("xrepogateassertion", HEADER_ASSERTION);
+        break;
     case 20:
         IS("xrepogateproxysecret", HEADER_PROXY_SECRET);
         break;

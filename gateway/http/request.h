@@ -47,6 +47,7 @@ enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, ME
     X(HEADER_X_FORWARDED_URI, "x-forwarded-uri")       \
     X(HEADER_X_FORWARDED_METHOD, "x-forwarded-method") \
     X(HEADER_PROXY_SECRET, "x-repogate-proxy-secret")  \
+    X(HEADER_ASSERTION, "x-repogate-assertion")        \
     X(HEADER_TRACEPARENT, "traceparent")
 
 enum header_id {

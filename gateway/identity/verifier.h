@@ -7,7 +7,8 @@
  * sub; exp, nbf, iat, auth_time whole and sane; and the purpose:
  *   ID token      iat; the nonce of this login; not all of azp, uid, scope, which together mark Authentik's access tokens; no events
  *   access token  azp our client, uid and scope; no events
- * Units: seconds since 1970; VERIFIER_LEEWAY_S at both ends.
+ *   assertion     iat; typ JWT: what a gateway says to a workspace, whose id is the client here
+ * Units: seconds since 1970; VERIFIER_LEEWAY_S at both ends, VERIFIER_ASSERTION_LEEWAY_S for assertions, which live for a minute only.
  * Errors: GW_E_INVALID malformed, wrong signature, another's token; GW_E_EXPIRED outside its time; GW_E_NOTFOUND no key with
  * that kid (fetch the keys anew); GW_E_LIMIT too long; GW_E_NOMEM. `*ret_reason` names the rule in a few words for log and
  * audit.
@@ -19,9 +20,9 @@
 #include "identity/keyset.h"
 #include "util/pack.h"
 
-enum { VERIFIER_TOKEN_MAX = 16 * 1024, VERIFIER_LEEWAY_S = 60 };
+enum { VERIFIER_TOKEN_MAX = 16 * 1024, VERIFIER_LEEWAY_S = 60, VERIFIER_ASSERTION_LEEWAY_S = 5 };
 
-enum verifier_purpose { VERIFIER_ID_TOKEN, VERIFIER_ACCESS_TOKEN };
+enum verifier_purpose { VERIFIER_ID_TOKEN, VERIFIER_ACCESS_TOKEN, VERIFIER_ASSERTION };
 
 struct verifier_spec {
     struct view issuer;
@@ -37,7 +38,7 @@ void verifier_free(struct verifier *v);
 /* Another secret from now on; borrowed like the spec's. One under HS256_SECRET_MIN verifies nothing. */
 void verifier_set_secret(struct verifier *v, struct view secret);
 
-/* ks may be NULL: no keys. nonce: what an ID token must repeat; not looked at for access tokens. */
+/* ks may be NULL: no keys. nonce: what an ID token must repeat; not looked at for others. */
 enum gw_err verifier_check(struct verifier *v, struct keyset *ks, struct view jwt, enum verifier_purpose purpose,
                            struct view nonce, struct pack_val *ret_claims, const char **ret_reason) GW_MUST_CHECK;
 

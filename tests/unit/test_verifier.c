@@ -522,6 +522,43 @@ START_TEST(judges_id_tokens)
 }
 END_TEST
 
+#define ASSERTION(times) "{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"repogate\"," times "}"
+
+static const struct {
+    const char *payload;
+    enum gw_err want;
+} assertion_cases[] = {
+    {ASSERTION("\"iat\":1699999970,\"exp\":1700000030"), GW_OK},
+    {ASSERTION("\"iat\":1700000005,\"exp\":1700000065"), GW_OK},
+    {ASSERTION("\"iat\":1700000006,\"exp\":1700000066"), GW_E_EXPIRED}, /* from the future */
+    {ASSERTION("\"iat\":1699999936,\"exp\":1699999996"), GW_OK},
+    {ASSERTION("\"iat\":1699999935,\"exp\":1699999995"), GW_E_EXPIRED},
+    {ASSERTION("\"iat\":1699999970,\"exp\":1700000030,\"nbf\":1700000006"), GW_E_EXPIRED},
+    {ASSERTION("\"iat\":1699999970"), GW_E_INVALID},
+    {ASSERTION("\"exp\":1700000030"), GW_E_INVALID},
+    {ASSERTION("\"iat\":1699999970,\"exp\":\"1700000030\""), GW_E_INVALID},
+    {ASSERTION("\"iat\":1699999970,\"exp\":1700000030,\"events\":{}"), GW_E_INVALID},
+    {"{\"iss\":\"" ISS "x\",\"sub\":\"u1\",\"aud\":\"repogate\",\"iat\":1699999970,\"exp\":1700000030}", GW_E_INVALID},
+    {"{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"repogate2\",\"iat\":1699999970,\"exp\":1700000030}", GW_E_INVALID},
+    {"{\"iss\":\"" ISS "\",\"aud\":\"repogate\",\"iat\":1699999970,\"exp\":1700000030}", GW_E_INVALID},
+};
+
+START_TEST(judges_assertions)
+{
+    enum gw_err err = check_payload(assertion_cases[_i].payload, VERIFIER_ASSERTION);
+    ck_assert_msg(err == assertion_cases[_i].want, "%s: %s", assertion_cases[_i].payload, gw_err_name(err));
+}
+END_TEST
+
+START_TEST(an_assertion_says_that_it_is_a_jwt)
+{
+    struct buf jwt = BUF(64 * 1024);
+    token_put(&jwt, VIEW("{\"alg\":\"RS256\",\"kid\":\"rsa\"}"), VIEW(ASSERTION("\"iat\":1699999970,\"exp\":1700000030")), &rsa);
+    ck_assert_int_eq(check(buf_view(&jwt), VERIFIER_ASSERTION), GW_E_INVALID);
+    buf_deinit(&jwt);
+}
+END_TEST
+
 START_TEST(id_token_needs_a_nonce_to_compare_with)
 {
     struct buf jwt = BUF(64 * 1024);
@@ -737,6 +774,8 @@ int main(void)
     tcase_add_loop_test(t, judges_access_tokens, 0, (int)(sizeof(access_cases) / sizeof(access_cases[0])));
     tcase_add_loop_test(t, judges_id_tokens, 0, (int)(sizeof(id_cases) / sizeof(id_cases[0])));
     tcase_add_test(t, id_token_needs_a_nonce_to_compare_with);
+    tcase_add_loop_test(t, judges_assertions, 0, (int)(sizeof(assertion_cases) / sizeof(assertion_cases[0])));
+    tcase_add_test(t, an_assertion_says_that_it_is_a_jwt);
     tcase_add_test(t, rejects_token_one_second_past_leeway);
     tcase_add_test(t, without_keys_every_kid_is_unknown);
     tcase_add_test(t, a_short_secret_stops_the_start);
