@@ -1,5 +1,6 @@
 #include "app.h"
 
+#include "app_assertion.h"
 #include "app_policy.h"
 #include "util/cleanup.h"
 #include "util/epoch.h"
@@ -26,6 +27,7 @@ struct app {
     char *redirect_uri;
     struct worker workers[WORKERS_MAX];
     size_t n_workers;
+    struct app_assertion assertion;
     uint16_t port, admin_port;
 };
 
@@ -188,6 +190,15 @@ static int make_workers(struct app *a)
     return code;
 }
 
+static int make_assertions(struct app *a)
+{
+    a->assertion = (struct app_assertion){a->config, a->workers, a->n_workers};
+    enum gw_err err = app_assertion_start(&a->assertion, a->secrets);
+    return err == GW_OK ? 0
+                        : unable("the assertion keys cannot be read; make one with: repogate keygen assertion --out FILE",
+                                 a->config->assertion.key_file, err);
+}
+
 static int start_workers(struct app *a)
 {
     for (size_t i = 0; i < a->n_workers; i++) {
@@ -316,6 +327,8 @@ int app_serve(const char *config_path)
     int code = make_shared(a);
     if (code == 0)
         code = make_workers(a);
+    if (code == 0)
+        code = make_assertions(a);
     if (code == 0)
         app_policy_load(&a->gateway, a->workers, a->n_workers, true);
     if (code == 0)

@@ -78,31 +78,50 @@ enum gw_err worker_start(struct worker *w)
     return GW_OK;
 }
 
+/* Something of a core's that is exchanged while it works. */
 struct swap {
     struct core *core;
-    struct engine *engine;
+    void *new;
 };
 
 static void swap_engine(void *arg)
 {
     struct swap *s = arg;
     engine_free(s->core->engine);
-    s->core->engine = s->engine;
+    s->core->engine = s->new;
     free(s);
 }
 
-enum gw_err worker_set_engine(struct worker *w, struct engine *e)
+static void swap_assertions(void *arg)
+{
+    struct swap *s = arg;
+    assertion_maker_free(s->core->assertions);
+    s->core->assertions = s->new;
+    free(s);
+}
+
+static enum gw_err swap(struct worker *w, loop_task_fn fn, void *new)
 {
     struct swap *s = malloc(sizeof(*s));
     if (s == NULL)
         return GW_E_NOMEM;
-    *s = (struct swap){&w->core, e};
-    enum gw_err err = w->is_running ? loop_post(w->core.loop, swap_engine, s) : GW_OK;
+    *s = (struct swap){&w->core, new};
+    enum gw_err err = w->is_running ? loop_post(w->core.loop, fn, s) : GW_OK;
     if (err != GW_OK)
         free(s);
     else if (!w->is_running)
-        swap_engine(s);
+        fn(s);
     return err;
+}
+
+enum gw_err worker_set_engine(struct worker *w, struct engine *e)
+{
+    return swap(w, swap_engine, e);
+}
+
+enum gw_err worker_set_assertions(struct worker *w, struct assertion_maker *m)
+{
+    return swap(w, swap_assertions, m);
 }
 
 static void quiesce(void *arg)
@@ -159,6 +178,7 @@ void worker_deinit(struct worker *w)
     tunnel_pool_free(w->core.tunnels);
     relay_pool_free(w->core.relays);
     engine_free(w->core.engine);
+    assertion_maker_free(w->core.assertions);
     loop_free(w->core.loop);
     buf_deinit(&w->core.record);
 }

@@ -21,6 +21,8 @@ enum gw_err worker_init(struct worker *w, struct gateway *gw, const struct provi
 enum gw_err worker_start(struct worker *w) GW_MUST_CHECK;
 /* The engine that the worker uses from its next request on; the one before is freed. Owned by the worker. */
 enum gw_err worker_set_engine(struct worker *w, struct engine *e) GW_MUST_CHECK;
+/* What makes the assertions that the worker sends from its next request on; the one before is freed. Owned by the worker. */
+enum gw_err worker_set_assertions(struct worker *w, struct assertion_maker *m) GW_MUST_CHECK;
 void worker_quiesce(struct worker *w); /* accepts no more */
 size_t worker_active(const struct worker *w);
 void worker_join(struct worker *w); /* begins no more requests, and stops the loop */

@@ -3,6 +3,7 @@
 #include "cli/usage.h"
 #include "config/config.h"
 #include "config/confkeys.h"
+#include "identity/signkey.h"
 #include "policy/loader.h"
 #include "util/meter.h"
 #include "util/cleanup.h"
@@ -154,6 +155,21 @@ static void check_keys(struct checker *ch, const struct config *c)
     }
 }
 
+static void check_assertion_keys(struct checker *ch, const struct config *c)
+{
+    GW_CLEANUP(signkey_ring_freep) struct signkey_ring *ring = NULL;
+    const char *path = c->assertion.key_file;
+
+    enum gw_err err = path[0] == '\0' ? GW_OK : signkey_ring_load(path, &ring);
+    if (err == GW_E_IO)
+        refuse(ch, c, "assertion.key_file", "%s cannot be read: make it with `repogate keygen assertion --out %s`", path, path);
+    else if (err == GW_E_LIMIT)
+        refuse(ch, c, "assertion.key_file", "%s holds too many keys: expected at most %d", path, SIGNKEY_KEYS_MAX);
+    else if (err != GW_OK)
+        refuse(ch, c, "assertion.key_file",
+               "%s holds something else than P-256 keys of `repogate keygen assertion`, or one twice", path);
+}
+
 static void check_directory(struct checker *ch, const struct config *c, const char *key, const char *path)
 {
     struct stat st;
@@ -225,6 +241,7 @@ static enum gw_err check_all(struct checker *ch, const char *path, size_t *ret_n
         return err == GW_E_INVALID ? GW_OK : err;
     ch->policy_dir = c->policy.dir;
     check_keys(ch, c);
+    check_assertion_keys(ch, c);
     check_file(ch, c, "session.path", c->session.path);
     check_directory(ch, c, "policy.state_dir", c->policy.state_dir);
     if (strcmp(c->audit.path, "-") != 0)

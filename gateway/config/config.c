@@ -293,6 +293,11 @@ static void build_session(struct builder *b)
         refuse(b, CONFKEY_SESSION_IDLE, NULL, "longer than session.absolute: expected at most that");
 }
 
+static void build_assertion(struct builder *b)
+{
+    b->c->assertion.key_file = keep_text(b, CONFKEY_ASSERTION_KEY_FILE);
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const struct config_env *)a)->name, ((const struct config_env *)b)->name);
@@ -448,6 +453,7 @@ static enum gw_err build(struct owned *o, struct view text, char *const *environ
     build_server(&b);
     build_oidc(&b);
     build_session(&b);
+    build_assertion(&b);
     build_policy(&b);
     build_audit(&b);
     build_forges(&b);

@@ -56,6 +56,9 @@ struct config {
         int64_t idle_s, absolute_s;
     } session;
     struct {
+        char *key_file; /* for signkey_ring_load(); "" = none */
+    } assertion;
+    struct {
         char *dir;
         char *state_dir;
         bool require_tests;

@@ -61,6 +61,9 @@ enum confkey_type {
       "Key ring that seals sessions, as `repogate keygen session` writes it: the first key seals, all open.")                   \
     X(SESSION_IDLE, "session.idle", DURATION, "8h", "", "", "A session unused for so long ends.")                               \
     X(SESSION_ABSOLUTE, "session.absolute", DURATION, "24h", "", "", "A session ends so long after its login, used or not.")    \
+    X(ASSERTION_KEY_FILE, "assertion.key_file", SECRET_FILE, "", "", "",                                                        \
+      "P-256 keys in PEM, as `repogate keygen assertion` writes them: the first signs `X-Repogate-Assertion`, "                 \
+      "all are published. Empty = nothing is asserted.")                                                                        \
     X(POLICY_DIR, "policy.dir", PATH, "policies", "", "", "Directory of the policies and their tests.")                         \
     X(POLICY_STATE_DIR, "policy.state_dir", PATH, "/var/lib/repogate/policy", "", "", "Where the last good revision is kept.")  \
     X(POLICY_SHADOW_DIR, "policy.shadow_dir", PATH, "", "", "*", "Policies evaluated beside, without effect.")                  \

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "forge/visibility.h"
 #include "http/exchange.h"
+#include "identity/assertion.h"
 #include "identity/provider.h"
 #include "net/fetch.h"
 #include "policy/engine.h"
@@ -46,6 +47,7 @@ struct core {
     struct provider *provider;
     struct relay_pool *relays;
     struct tunnel_pool *tunnels;
-    struct engine *engine; /* NULL = no policy: everything is denied with no_policy */
-    struct buf record;     /* the audit line being built */
+    struct assertion_maker *assertions; /* NULL = no key: nothing is asserted */
+    struct engine *engine;              /* NULL = no policy: everything is denied with no_policy */
+    struct buf record;                  /* the audit line being built */
 };

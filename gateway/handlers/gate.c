@@ -181,6 +181,26 @@ static bool is_our_cookie(struct view name, void *arg)
     return gate_is_our_cookie(arg, name);
 }
 
+/* What the workspace can check by itself, whichever way the request reaches it. */
+static enum gw_err assert_visitor(struct gate *g, struct view *ret_assertion)
+{
+    struct core *core = g->x->core;
+    char id[DRIVER_ID_LEN + 1];
+    if (core->assertions == NULL || !g->has_repo)
+        return GW_OK;
+    enum gw_err err = driver_format_id(&(struct driver_ask){&g->repo, g->identify.who}, id);
+    if (err != GW_OK)
+        return err;
+    struct assertion_ask ask = {
+        .who = g->identify.who,
+        .audience = view_at(id, DRIVER_ID_LEN),
+        .repo = view_of(g->repo.full),
+        .max_bytes =
+            g->dialect == DIALECT_OWN ? ATTRIBUTION_WORKSPACE_ASSERTION_MAX_BYTES : ATTRIBUTION_ANSWER_ASSERTION_MAX_BYTES,
+    };
+    return assertion_make(core->assertions, &ask, g->now_ms / 1000, &g->x->arena, ret_assertion);
+}
+
 static enum gw_err attribute(struct gate *g)
 {
     struct exchange *x = g->x;
@@ -193,6 +213,9 @@ static enum gw_err attribute(struct gate *g)
         .decision_id = view_of(g->id),
         .traceparent = view_of(g->traceparent),
     };
+    enum gw_err err = assert_visitor(g, &facts.assertion);
+    if (err != GW_OK)
+        return err;
     if (g->dialect != DIALECT_OWN)
         return attribution_add(&g->attribution, ATTRIBUTION_ANSWER, &facts, &x->arena);
     ipaddr_format(&g->original.client, ip);

@@ -13,6 +13,7 @@ void handle_nothing(struct exchange *x);            /* router.c: 404 */
 void handle_login(struct exchange *x);              /* login.c: 302 to Authentik */
 void handle_callback(struct exchange *x);           /* callback.c: the browser comes back with a code */
 void handle_logout(struct exchange *x);             /* logout.c: page, and the end of the session */
+void handle_jwks(struct exchange *x);               /* jwks.c: the keys of our assertions */
 void handle_whoami(struct exchange *x);             /* whoami.c: JSON about the person */
 void handle_portal(struct exchange *x);             /* portal.c: open a repository */
 void handle_open(struct exchange *x);               /* portal.c: where its form leads */

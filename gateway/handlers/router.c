@@ -31,6 +31,7 @@ static const struct route public_routes[] = {
     ROUTE("/_repogate/logout", GET | POST, ROUTER_BODY_FORM, handle_logout),
     ROUTE("/outpost.goauthentik.io/sign_out", GET | POST, ROUTER_BODY_FORM, handle_logout),
     ROUTE("/_repogate/whoami", GET, ROUTER_BODY_IGNORED, handle_whoami),
+    ROUTE("/_repogate/jwks", GET, ROUTER_BODY_IGNORED, handle_jwks),
     ROUTE("/_repogate/open", GET, ROUTER_BODY_IGNORED, handle_open),
     ROUTE("/_repogate/unreachable", GET, ROUTER_BODY_IGNORED, handle_unreachable),
     ROUTE("/_repogate/style.css", GET, ROUTER_BODY_IGNORED, handle_style),

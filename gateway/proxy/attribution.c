@@ -117,6 +117,7 @@ AS_IT_IS(path, f->path)
 AS_IT_IS(repo_full, f->repo == NULL ? VIEW_NONE : view_of(f->repo->full))
 AS_IT_IS(decision_id, f->decision_id)
 AS_IT_IS(traceparent, f->traceparent)
+AS_IT_IS(assertion, f->assertion)
 AS_IT_IS(client_ip, f->client_ip)
 AS_IT_IS(proto, f->proto)
 AS_IT_IS(host, f->host)
@@ -148,6 +149,7 @@ static const struct row {
     {VIEW("X-GitHub-Repo"), TO_BOTH, false, github_url},
     {VIEW("X-Repogate-Repo"), TO_BOTH, false, repo_full},
     {VIEW("X-Repogate-Decision-Id"), TO_ALL, false, decision_id},
+    {VIEW("X-Repogate-Assertion"), TO_BOTH, false, assertion},
     {VIEW("traceparent"), TO_ALL, false, traceparent},
     {VIEW("X-Forwarded-For"), TO_WORKSPACE, false, client_ip},
     {VIEW("X-Forwarded-Proto"), TO_WORKSPACE, false, proto},
@@ -169,7 +171,8 @@ enum gw_err attribution_add(struct attribution_list *list, enum attribution_rece
     struct attribution_facts f = *facts;
     size_t budget =
         to == ATTRIBUTION_WORKSPACE ? ATTRIBUTION_WORKSPACE_IDENTITY_MAX_BYTES : ATTRIBUTION_ANSWER_IDENTITY_MAX_BYTES;
-    if (to == ATTRIBUTION_ANSWER && f.path.n > ATTRIBUTION_ANSWER_PATH_MAX_BYTES)
+    if (to == ATTRIBUTION_ANSWER &&
+        (f.path.n > ATTRIBUTION_ANSWER_PATH_MAX_BYTES || f.path.n + f.assertion.n > ATTRIBUTION_ANSWER_ASSERTION_MAX_BYTES))
         f.path = VIEW("");
     size_t used = 0, before = list->n;
     enum gw_err err = GW_OK;

@@ -9,7 +9,7 @@
  * Errors: GW_E_LIMIT the identity is larger than the receiver's budget (never cut), or there are too many headers; GW_E_INVALID a value
  * that is not ours to encode holds a control byte; GW_E_NOMEM.
  * Owns: values come from the arena, or are borrowed from the request and the facts. Threads: any.
- * Not here: X-Policy-* and X-Repogate-Assertion, which are not sent yet.
+ * Not here: X-Policy-*, which are not sent yet; making the assertion (identity/assertion), which has a budget of its own.
  * Source: DESIGN 4; RFC 9110 7.6.1; PLATFORM 1.5, 3.3; RFC 6265 5.2. */
 #pragma once
 
@@ -23,8 +23,12 @@ enum {
     ATTRIBUTION_HEADERS_MAX = RELAY_HEADERS_MAX,
     ATTRIBUTION_ANSWER_IDENTITY_MAX_BYTES = 1536,    /* names, values and what stands between, on the wire */
     ATTRIBUTION_WORKSPACE_IDENTITY_MAX_BYTES = 8192, /* half of what Node accepts as a whole head */
-    /* A longer path is left empty in an auth answer, whose head a proxy reads into 4 KiB; the proxy has the path anyway. */
+    /* Of the assertion itself, so that its whole field keeps to 1.5 KiB. */
+    ATTRIBUTION_ANSWER_ASSERTION_MAX_BYTES = 1536 - (int)sizeof("X-Repogate-Assertion: \r\n") + 1,
+    /* A longer path, or one for which the assertion leaves no room in its own budget, is left empty in an auth answer, whose head a proxy
+     * reads into 4 KiB; the proxy has the path anyway. */
     ATTRIBUTION_ANSWER_PATH_MAX_BYTES = 512,
+    ATTRIBUTION_WORKSPACE_ASSERTION_MAX_BYTES = 4096,
 };
 
 enum attribution_receiver {
@@ -38,6 +42,7 @@ struct attribution_facts {
     const struct repo *repo;           /* NULL: none */
     struct view path;                  /* of the original request, as judged */
     struct view decision_id, traceparent;
+    struct view assertion;              /* for this receiver; empty without a key or a workspace */
     struct view client_ip, proto, host; /* as the client saw us; workspace only */
 };
 

@@ -38,5 +38,5 @@ void driver_free(struct driver *d);
 
 enum { DRIVER_ID_LEN = 3 + 20 };
 /* "ws-" and the first 10 bytes, in lower-case hexadecimal, of SHA-256 over iss NUL sub NUL repository: a DNS label that stands for this
- * person in this repository. NUL-terminated. */
+ * person in this repository. NUL-terminated. It is the workspace's id, whatever the driver: {id} in addresses, `aud` in assertions. */
 enum gw_err driver_format_id(const struct driver_ask *ask, char out[DRIVER_ID_LEN + 1]) GW_MUST_CHECK;

@@ -205,6 +205,7 @@ export async function startStand({
     stand.policyDir = await writePolicies(at('policies'), policies);
     await writeFile(at('client-secret'), `${stand.provider.clientSecret}\n`, { mode: 0o600 });
     await run(program, ['keygen', 'session', '--out', at('session.key')]);
+    await run(program, ['keygen', 'assertion', '--out', at('assertion.key')]);
     await writeFile(stand.configFile, toYaml(merge({
       server: {
         listen: '127.0.0.1:0',
@@ -216,6 +217,7 @@ export async function startStand({
       },
       oidc: { issuer: stand.provider.issuer, client_id: stand.provider.clientId, client_secret_file: at('client-secret') },
       session: { path: at('sessions.db'), key_file: at('session.key') },
+      assertion: { key_file: at('assertion.key') },
       policy: { dir: stand.policyDir, state_dir: at('policy-state') },
       audit: { path: stand.auditFile, mode: 'written' },
       forges: { github: { kind: 'github', url: stand.forge.url } },

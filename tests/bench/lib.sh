@@ -161,6 +161,7 @@ write_config() {
     echo "not used: the provider's port is closed" >"$dir/secret"
     chmod 600 "$dir/secret"
     "$root/build/repogate" keygen session --out "$dir/session.key" >/dev/null
+    "$root/build/repogate" keygen assertion --out "$dir/assertion.key" >/dev/null
     cat >"$dir/repogate.yaml" <<EOT
 server:
   listen: 127.0.0.1:$gateway_port
@@ -173,6 +174,8 @@ oidc:
 session:
   path: $dir/sessions.db
   key_file: $dir/session.key
+assertion:
+  key_file: $dir/assertion.key
 policy:
   dir: $root/policies
   state_dir: $dir/policy

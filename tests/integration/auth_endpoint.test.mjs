@@ -11,7 +11,7 @@ const SITE = '/github/acme/site/';
 const FORBIDDEN = '/github/acme/payments/';
 const OUTPOST = '/outpost.goauthentik.io/auth/nginx';
 const IDENTITY = ['X-authentik-username', 'X-authentik-groups', 'X-authentik-entitlements', 'X-authentik-email', 'X-authentik-name', 'X-authentik-uid',
-  'X-Authentik-User', 'X-Request-Path', 'X-GitHub-Repo', 'X-Repogate-Repo', 'X-Repogate-Decision-Id', 'traceparent'];
+  'X-Authentik-User', 'X-Request-Path', 'X-GitHub-Repo', 'X-Repogate-Repo', 'X-Repogate-Decision-Id', 'X-Repogate-Assertion', 'traceparent'];
 const GROUPS_OF_1200_BYTES = Array.from({ length: 60 }, (_, i) => `a-team-of-people-${String(i).padStart(2, '0')}`);
 
 let dora;
@@ -22,7 +22,7 @@ let guest;
 describeStand('auth endpoint', {
   provider: {
     people: [
-      { username: 'nearly', appPassword: 'nearly-app-password', groups: ['developers', ...GROUPS_OF_1200_BYTES.slice(0, 50)] },
+      { username: 'nearly', appPassword: 'nearly-app-password', groups: ['developers', ...GROUPS_OF_1200_BYTES.slice(0, 28)] },
       { username: 'many', appPassword: 'many-app-password', groups: ['developers', ...GROUPS_OF_1200_BYTES, ...GROUPS_OF_1200_BYTES.map((name) => `${name}-too`)] },
     ],
   },
@@ -288,7 +288,8 @@ describeStand('auth endpoint', {
       const token = await the().bearer('nearly');
       const answer = await own({ token, url: `${SITE}${'x'.repeat(3000)}` });
       assert.equal(answer.status, 200);
-      assert.equal(answer.values('x-authentik-groups')[0].split('|').length, 52);
+      assert.equal(answer.values('x-authentik-groups')[0].split('|').length, 30);
+      assert.ok(answer.values('x-repogate-assertion')[0].length > 1400);
     });
 
     test('is identity_too_large rather than a list cut short', async () => {
@@ -307,6 +308,18 @@ describeStand('auth endpoint', {
       for (const { status } of answers) assert.ok(status >= 400, `${status} for ${JSON.stringify(head).slice(0, 60)}`);
     }
     await the().auditUntil(({ reason }) => reason?.code === 'malformed_request', 5);
+  });
+});
+
+describeStand('auth endpoint, without a key for assertions', {
+  config: { assertion: { key_file: '' } },
+  provider: { people: [{ username: 'nearly', appPassword: 'nearly-app-password', groups: ['developers', ...GROUPS_OF_1200_BYTES.slice(0, 50)] }] },
+}, (the) => {
+  test('the header is there and empty, and its room is no matter', async () => {
+    const answer = await ask(the(), { token: await the().bearer('nearly'), url: `${SITE}${'x'.repeat(3000)}` });
+    assert.equal(answer.status, 200);
+    assert.equal(answer.values('x-authentik-groups')[0].split('|').length, 52);
+    assert.deepEqual(answer.values('x-repogate-assertion'), ['']);
   });
 });
 

@@ -13,7 +13,7 @@ import { startUpstream } from './lib/upstream.mjs';
 const SITE = '/github/acme/site';
 const MIB = 1024 * 1024;
 const IDENTITY = ['x-authentik-username', 'x-authentik-groups', 'x-authentik-entitlements', 'x-authentik-email', 'x-authentik-name', 'x-authentik-uid', 'x-authentik-user', 'x-request-path', 'x-github-repo', 'x-repogate-repo', 'x-repogate-decision-id',
-  'traceparent', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-real-ip'];
+  'x-repogate-assertion', 'traceparent', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-real-ip'];
 // NGINX leaves headers out that have no value.
 const MAYBE_EMPTY = ['x-authentik-entitlements'];
 

@@ -50,6 +50,7 @@ static struct attribution_facts facts(void)
         .repo = &site,
         .path = VIEW("/github/acme/site/%7C|x"),
         .decision_id = VIEW("0190-id"),
+        .assertion = VIEW("h.c.s"),
         .traceparent = VIEW("00-t-s-01"),
         .client_ip = VIEW("203.0.113.7"),
         .proto = VIEW("https"),
@@ -83,7 +84,8 @@ static bool is_there(const char *name)
 static const char *const to_both[] = {
     "X-authentik-username", "X-authentik-groups", "X-authentik-entitlements", "X-authentik-email",
     "X-authentik-name",     "X-authentik-uid",    "X-Authentik-User",         "X-Request-Path",
-    "X-GitHub-Repo",        "X-Repogate-Repo",    "X-Repogate-Decision-Id",   "traceparent",
+    "X-GitHub-Repo",        "X-Repogate-Repo",    "X-Repogate-Decision-Id",   "X-Repogate-Assertion",
+    "traceparent",
 };
 static const char *const to_workspace[] = {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP"};
 enum { N_BOTH = sizeof(to_both) / sizeof(to_both[0]), N_WORKSPACE = sizeof(to_workspace) / sizeof(to_workspace[0]) };
@@ -104,6 +106,7 @@ START_TEST(says_who_is_asking)
     ck_assert_str_eq(value_of("X-GitHub-Repo"), "https://github.com/acme/site");
     ck_assert_str_eq(value_of("X-Repogate-Repo"), "github:acme/site");
     ck_assert_str_eq(value_of("X-Repogate-Decision-Id"), "0190-id");
+    ck_assert_str_eq(value_of("X-Repogate-Assertion"), "h.c.s");
     ck_assert_str_eq(value_of("traceparent"), "00-t-s-01");
     ck_assert_str_eq(value_of("X-Forwarded-For"), "203.0.113.7");
     ck_assert_str_eq(value_of("X-Real-IP"), "203.0.113.7");
@@ -267,6 +270,24 @@ START_TEST(leaves_a_long_path_empty_in_an_auth_answer_only)
     list.n = 0;
     ck_assert_int_eq(attribution_add(&list, ATTRIBUTION_WORKSPACE, &f, &arena), GW_OK);
     ck_assert_uint_eq(strlen(value_of("X-Request-Path")), sizeof(path));
+}
+END_TEST
+
+START_TEST(a_long_assertion_leaves_no_room_for_the_path)
+{
+    static char assertion[ATTRIBUTION_ANSWER_ASSERTION_MAX_BYTES];
+    struct attribution_facts f = facts();
+    memset(assertion, 'a', sizeof(assertion));
+    f.assertion = view_at(assertion, sizeof(assertion) - f.path.n);
+    ck_assert_int_eq(attribution_add(&list, ATTRIBUTION_ANSWER, &f, &arena), GW_OK);
+    ck_assert_str_ne(value_of("X-Request-Path"), "");
+    list.n = 0;
+    f.assertion.n++;
+    ck_assert_int_eq(attribution_add(&list, ATTRIBUTION_ANSWER, &f, &arena), GW_OK);
+    ck_assert_str_eq(value_of("X-Request-Path"), "");
+    list.n = 0;
+    ck_assert_int_eq(attribution_add(&list, ATTRIBUTION_WORKSPACE, &f, &arena), GW_OK);
+    ck_assert_str_ne(value_of("X-Request-Path"), "");
 }
 END_TEST
 
@@ -497,6 +518,7 @@ int main(void)
     tcase_add_test(t, refuses_control_bytes_in_what_it_sends_as_it_is);
     tcase_add_test(t, refuses_an_identity_past_its_budget_and_never_cuts_it);
     tcase_add_test(t, leaves_a_long_path_empty_in_an_auth_answer_only);
+    tcase_add_test(t, a_long_assertion_leaves_no_room_for_the_path);
     tcase_add_loop_test(t, H1_H2_H3_H9_H13_strips_every_spelling_of_what_is_not_the_clients_to_say, 0, COUNT(stripped));
     tcase_add_test(t, passes_on_what_is_the_clients);
     tcase_add_test(t, H6_connection_tokens_take_away_the_clients_headers_and_none_of_ours);
