@@ -76,7 +76,7 @@ static void end_old_session(struct exchange *x)
     struct gateway *gw = x->core->gateway;
     if (cookie_get(&x->request, view_of(gw->cookie_name), &old) != COOKIE_ONE)
         return;
-    enum gw_err err = session_end(gw->sessions, x->core->loop, old, ignore_ended, NULL);
+    enum gw_err err = session_give_way(gw->sessions, x->core->loop, old, ignore_ended, NULL);
     if (err != GW_OK && err != GW_E_NOTFOUND)
         log_printf(LOG_WARN, "an old session could not be deleted yet: %s", gw_err_name(err));
 }
@@ -86,6 +86,10 @@ static void on_created(void *arg, enum gw_err err, struct view cookie)
     struct callback *c = arg;
     struct exchange *x = c->x;
     struct gateway *gw = x->core->gateway;
+    if (err == GW_E_EXPIRED) {
+        restart(c, "there was a logout after this login began");
+        return;
+    }
     if (err != GW_OK) {
         fail(c, 503, "store_unavailable", "Logging in is not possible at the moment",
              "Your session could not be stored. Try again in a moment.", view_of(gw_err_name(err)));
@@ -123,6 +127,8 @@ static void on_redeemed(void *arg, enum gw_err err, const char *detail, const st
         .access_token = login->access_token,
         .refresh_token = login->refresh_token,
         .access_expires_s = login->access_expires_s,
+        .begun_ms = c->pending.created_ms,
+        .issued_s = login->issued_s,
         .iss = principal_iss(c->who),
         .sub = principal_sub(c->who),
         .sid = principal_sid(c->who),

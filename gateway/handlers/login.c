@@ -44,7 +44,7 @@ static enum gw_err make_attempt(struct exchange *x, struct buf *name, struct buf
     struct pending p;
     char challenge[PENDING_RANDOM_LEN + 1];
     struct view rd = rd_pick(x->request.uri.query, &gw->config->server.public_uri, &x->arena);
-    enum gw_err err = pending_new(rd, epoch_now_s(), &p);
+    enum gw_err err = pending_new(rd, epoch_now_ms(), &p);
     if (err == GW_OK)
         err = pending_challenge(view_of(p.verifier), challenge);
     if (err == GW_OK)

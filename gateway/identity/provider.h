@@ -74,6 +74,7 @@ struct provider_login {
     struct view id_token, access_token;
     struct view refresh_token; /* empty if there is none */
     int64_t access_expires_s;
+    int64_t issued_s; /* iat of the ID token */
 };
 
 /* login: borrowed during the callback; NULL unless err is GW_OK. detail: one line for the log, without secrets; "" if err is

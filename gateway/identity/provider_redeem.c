@@ -106,6 +106,7 @@ static void on_userinfo(void *arg, const struct userinfo *u)
                .access_token = l->tokens.access_token,
                .refresh_token = l->tokens.refresh_token,
                .access_expires_s = access_expiry_s(l),
+               .issued_s = pack_int(pack_find(pack_root(l->claims.p), VIEW("iat"))),
            });
 }
 

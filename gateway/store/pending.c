@@ -8,7 +8,7 @@
 static const struct view PURPOSE = {"login attempt", 13};
 
 enum {
-    FORMAT = 1,
+    FORMAT = 2,
     FIXED_BYTES = 1 + 8 + PENDING_STATE_LEN + PENDING_RANDOM_LEN + PENDING_RANDOM_LEN,
     PLAIN_MAX = FIXED_BYTES + PENDING_RD_MAX,
     SEALED_MAX = PLAIN_MAX + SEAL_OVERHEAD_BYTES,
@@ -48,9 +48,9 @@ static enum gw_err set_id(struct pending *p)
     return digest_sha256(view_at(p->state, PENDING_STATE_LEN), p->id);
 }
 
-enum gw_err pending_new(struct view rd, int64_t now_s, struct pending *ret_pending)
+enum gw_err pending_new(struct view rd, int64_t now_ms, struct pending *ret_pending)
 {
-    struct pending p = {.created_s = now_s};
+    struct pending p = {.created_ms = now_ms};
     if (!is_rd(rd))
         rd = VIEW("/");
     memcpy(p.rd, rd.p, rd.n);
@@ -106,7 +106,7 @@ enum gw_err pending_seal(const struct seal_ring *ring, const struct pending *p, 
 {
     GW_CLEANUP(buf_deinit) struct buf plain = BUF(PLAIN_MAX);
     GW_CLEANUP(buf_deinit) struct buf sealed = BUF(SEALED_MAX);
-    uint64_t created = (uint64_t)p->created_s;
+    uint64_t created = (uint64_t)p->created_ms;
     if (buf_reserve(&plain, PLAIN_MAX) == NULL)
         return GW_E_NOMEM;
     buf_put_byte(&plain, FORMAT);
@@ -138,7 +138,7 @@ static enum gw_err read_plain(struct view rest, struct pending *p)
     for (size_t i = 1; i <= 8; i++)
         created = created << 8 | (uint8_t)rest.p[i];
     rest = view_skip(rest, 1 + 8);
-    p->created_s = (int64_t)created;
+    p->created_ms = (int64_t)created;
     take(&rest, p->state, PENDING_STATE_LEN);
     take(&rest, p->nonce, PENDING_RANDOM_LEN);
     take(&rest, p->verifier, PENDING_RANDOM_LEN);
@@ -153,7 +153,7 @@ enum gw_err pending_open(const struct seal_ring *ring, struct view cookie_value,
     uint8_t sealed[SEALED_MAX];
     size_t n_sealed;
     GW_CLEANUP(buf_deinit) struct buf plain = BUF(PLAIN_MAX);
-    struct pending p = {.created_s = 0};
+    struct pending p = {.created_ms = 0};
     if (b64url_decode(cookie_value, sealed, sizeof(sealed), &n_sealed) != GW_OK)
         return GW_E_INVALID;
     enum gw_err err = seal_open(ring, PURPOSE, VIEW_NONE, view_at((const char *)sealed, n_sealed), &plain);
@@ -163,7 +163,8 @@ enum gw_err pending_open(const struct seal_ring *ring, struct view cookie_value,
         secret_wipe(plain.p, plain.size);
     if (err != GW_OK)
         return err;
-    if (now_s >= p.created_s + PENDING_LIFE_S || now_s < p.created_s - PENDING_SKEW_S)
+    int64_t created_s = p.created_ms / 1000;
+    if (now_s >= created_s + PENDING_LIFE_S || now_s < created_s - PENDING_SKEW_S)
         return GW_E_EXPIRED;
     *ret_pending = p;
     return GW_OK;
@@ -173,14 +174,14 @@ enum gw_err pending_open(const struct seal_ring *ring, struct view cookie_value,
 
 struct kept {
     size_t place, n_bytes;
-    int64_t created_s;
+    int64_t created_ms;
 };
 
 static size_t oldest(const struct kept *kept, size_t n)
 {
     size_t at = 0;
     for (size_t i = 1; i < n; i++)
-        if (kept[i].created_s < kept[at].created_s)
+        if (kept[i].created_ms < kept[at].created_ms)
             at = i;
     return at;
 }
@@ -198,7 +199,7 @@ size_t pending_find_drops(const struct seal_ring *ring, struct view prefix, cons
             ret_drops[n_drops++] = i;
             continue;
         }
-        kept[n_kept] = (struct kept){i, cookies[i].name.n + cookies[i].value.n, p.created_s};
+        kept[n_kept] = (struct kept){i, cookies[i].name.n + cookies[i].value.n, p.created_ms};
         n_bytes += kept[n_kept++].n_bytes;
         while (n_drops < PENDING_DROPS_MAX && n_kept > 0 && (n_kept == PENDING_PER_BROWSER || n_bytes > PENDING_COOKIES_BYTES)) {
             size_t at = oldest(kept, n_kept);
@@ -239,7 +240,7 @@ enum gw_err pending_use(struct store *store, struct jobs *jobs, struct loop *l, 
     GW_CLEANUP(gw_freep) struct use *u = calloc(1, sizeof(*u));
     if (u == NULL)
         return GW_E_NOMEM;
-    *u = (struct use){.store = store, .expires_s = p->created_s + PENDING_LIFE_S, .fn = fn, .arg = arg};
+    *u = (struct use){.store = store, .expires_s = p->created_ms / 1000 + PENDING_LIFE_S, .fn = fn, .arg = arg};
     memcpy(u->id, p->id, DIGEST_BYTES);
     enum gw_err err = jobs_submit(jobs, l, use_run, use_done, u);
     if (err == GW_OK)

@@ -1,10 +1,11 @@
 /* pending: a login under way, kept by the browser in one sealed cookie per attempt, and taken once.
  *
  * Shape: the cookie is named <prefix><attempt id>; `state` begins with the attempt id, so the callback finds its cookie, and
- * parallel tabs don't disturb each other. The cookie's value is b64url of version | created_s | state | nonce | verifier | rd,
+ * parallel tabs don't disturb each other. The cookie's value is b64url of version | created_ms | state | nonce | verifier | rd,
  * sealed; it stays below 3 KiB. Whoever opens one compares the whole state (pending_has_state) and then marks it used
  * (pending_use) before the code is redeemed.
- * Units: created_s in seconds since 1970; an attempt lives PENDING_LIFE_S from then.
+ * Units: created_ms in milliseconds since 1970, fine enough to tell a login from the logout just before it; an attempt lives
+ * PENDING_LIFE_S from then.
  * Errors: GW_E_INVALID not ours or changed; GW_E_EXPIRED outside its time, or used before.
  * Source: RFC 6749 10.12 (state), OpenID Connect Core 3.1.2.1 (nonce), RFC 7636 4.1 and 4.2 (verifier, S256).
  * Threads: values; pending_use() as session.h. Not here: whether rd may be redirected to. */
@@ -31,12 +32,12 @@ struct pending {
     char nonce[PENDING_RANDOM_LEN + 1];
     char verifier[PENDING_RANDOM_LEN + 1];
     char rd[PENDING_RD_MAX + 1];
-    int64_t created_s;
+    int64_t created_ms;
     uint8_t id[DIGEST_BYTES]; /* SHA-256 of state: its name in the store */
 };
 
 /* rd that is empty, over PENDING_RD_MAX or has a control byte becomes "/". GW_E_IO no random bytes. */
-enum gw_err pending_new(struct view rd, int64_t now_s, struct pending *ret_pending) GW_MUST_CHECK;
+enum gw_err pending_new(struct view rd, int64_t now_ms, struct pending *ret_pending) GW_MUST_CHECK;
 /* Appends the cookie's value. */
 enum gw_err pending_seal(const struct seal_ring *ring, const struct pending *p, struct buf *out) GW_MUST_CHECK;
 enum gw_err pending_open(const struct seal_ring *ring, struct view cookie_value, int64_t now_s, struct pending *ret_pending)

@@ -76,7 +76,7 @@ struct session_new_spec {
     struct view claims_json, id_token, access_token, refresh_token; /* a token that there isn't is empty */
     int64_t access_expires_s;                                       /* 0 = unknown */
     struct view iss, sub, sid, username, ip;                        /* sid may be empty */
-    int64_t begun_s;  /* when the login began, our clock; before a logout of the same person it comes to nothing */
+    int64_t begun_ms; /* when the login began, our clock; before a logout of the same person it comes to nothing */
     int64_t issued_s; /* iat of the ID token, the provider's clock */
     int64_t need;     /* as session_get_need(): taken over from the session before; 0 = none */
 };
@@ -93,6 +93,10 @@ enum gw_err session_create(struct sessions *ss, struct loop *l, const struct ses
 typedef void (*session_ended_fn)(void *arg, enum gw_err err, struct view id_token);
 /* GW_E_NOTFOUND no cookie of ours; GW_E_LIMIT pool full: in memory the session is dead all the same. */
 enum gw_err session_end(struct sessions *ss, struct loop *l, struct view cookie, session_ended_fn fn, void *arg) GW_MUST_CHECK;
+/* The same for a session that a newer login in its browser replaces. That is no logout: other logins under way go on, in other tabs
+ * for example, though they share its (iss, sid). */
+enum gw_err session_give_way(struct sessions *ss, struct loop *l, struct view cookie, session_ended_fn fn, void *arg)
+    GW_MUST_CHECK;
 
 /* --- ended by others --- */
 

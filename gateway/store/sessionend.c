@@ -5,6 +5,12 @@
 
 #include <stdlib.h>
 
+enum gw_err sessionend_remove(struct sessions *ss, const uint8_t *id, int64_t asked_ms, bool is_logout)
+{
+    int64_t tomb_s = is_logout ? asked_ms / 1000 + ss->spec.absolute_s : 0;
+    return store_session_end(ss->spec.store, id, asked_ms, tomb_s);
+}
+
 static void end_run(void *arg)
 {
     struct ending *e = arg;
@@ -17,7 +23,7 @@ static void end_run(void *arg)
             e->secret = (struct sessionrow_secret){.id_token = VIEW_NONE};
         store_row_deinit(&row);
     }
-    e->err = store_session_delete(store, e->id);
+    e->err = sessionend_remove(e->ss, e->id, e->asked_ms, e->is_logout);
 }
 
 static void end_done(void *arg)
@@ -33,14 +39,15 @@ static void end_done(void *arg)
     free(e);
 }
 
-enum gw_err session_end(struct sessions *ss, struct loop *l, struct view cookie, session_ended_fn fn, void *arg)
+static enum gw_err end_one(struct sessions *ss, struct loop *l, struct view cookie, bool is_logout, session_ended_fn fn,
+                           void *arg)
 {
     if (cookie.n != SESSION_COOKIE_LEN)
         return GW_E_NOTFOUND;
     struct ending *e = calloc(1, sizeof(*e));
     if (e == NULL)
         return GW_E_NOMEM;
-    *e = (struct ending){.ss = ss, .asked_s = epoch_now_s(), .fn = fn, .arg = arg};
+    *e = (struct ending){.ss = ss, .asked_ms = epoch_now_ms(), .is_logout = is_logout, .fn = fn, .arg = arg};
     memcpy(e->cookie, cookie.p, SESSION_COOKIE_LEN);
     enum gw_err err = sessionrow_id(cookie, e->id);
     if (err != GW_OK) {
@@ -59,4 +66,14 @@ enum gw_err session_end(struct sessions *ss, struct loop *l, struct view cookie,
     if (err != GW_OK)
         free(e);
     return err;
+}
+
+enum gw_err session_end(struct sessions *ss, struct loop *l, struct view cookie, session_ended_fn fn, void *arg)
+{
+    return end_one(ss, l, cookie, true, fn, arg);
+}
+
+enum gw_err session_give_way(struct sessions *ss, struct loop *l, struct view cookie, session_ended_fn fn, void *arg)
+{
+    return end_one(ss, l, cookie, false, fn, arg);
 }

@@ -12,7 +12,7 @@ struct revoking {
     uint8_t macs[SEAL_KEYS_MAX][DIGEST_BYTES]; /* under each key of the ring: rows keep that of their time */
     size_t n_macs;
     char *username;
-    int64_t issued_until_s, asked_s;
+    int64_t issued_until_s, asked_ms;
     size_t n;
     enum gw_err err;
     session_revoked_fn fn;
@@ -33,7 +33,7 @@ static void revoking_freep(struct revoking **pp)
 
 static int64_t tomb_s(const struct revoking *r)
 {
-    return r->asked_s + r->ss->spec.absolute_s;
+    return r->asked_ms / 1000 + r->ss->spec.absolute_s;
 }
 
 /* The store tells all who watch it, but perhaps only after we have answered. */
@@ -49,7 +49,7 @@ static enum gw_err revoke_mac(struct revoking *r, const uint8_t mac[DIGEST_BYTES
     struct store_revocation how = {
         .by_sub = r->by != SESSION_BY_SID,
         .issued_until_s = r->by == SESSION_BY_SUB ? r->issued_until_s : INT64_MAX,
-        .begun_until_s = r->asked_s,
+        .begun_until_ms = r->asked_ms,
         .tomb_s = tomb_s(r),
     };
     memcpy(how.mac, mac, DIGEST_BYTES);
@@ -73,7 +73,7 @@ static enum gw_err revoke_id(struct revoking *r)
     if (err != GW_OK)
         return err;
     store_row_deinit(&row);
-    err = store_session_end(r->ss->spec.store, r->id, r->asked_s, tomb_s(r));
+    err = store_session_end(r->ss->spec.store, r->id, r->asked_ms, tomb_s(r));
     if (err == GW_OK)
         on_removed(r, r->id);
     return err;
@@ -111,7 +111,8 @@ static enum gw_err revoke_username(struct revoking *r)
         uint8_t after[DIGEST_BYTES];
         memcpy(after, p.last, DIGEST_BYTES);
         p.n_rows = p.n_macs = 0;
-        err = store_session_list(r->ss->spec.store, is_first ? NULL : after, PERSONS_PER_PAGE, r->asked_s, collect_person, &p);
+        err = store_session_list(r->ss->spec.store, is_first ? NULL : after, PERSONS_PER_PAGE, r->asked_ms / 1000, collect_person,
+                                 &p);
         for (size_t i = 0; i < p.n_macs && err == GW_OK; i++)
             err = revoke_mac(r, p.macs[i]);
     }
@@ -168,7 +169,7 @@ enum gw_err session_revoke(struct sessions *ss, struct loop *l, const struct ses
     if (r == NULL)
         return GW_E_NOMEM;
     *r = (struct revoking){
-        .ss = ss, .by = spec->by, .issued_until_s = spec->issued_until_s, .asked_s = epoch_now_s(), .fn = fn, .arg = arg};
+        .ss = ss, .by = spec->by, .issued_until_s = spec->issued_until_s, .asked_ms = epoch_now_ms(), .fn = fn, .arg = arg};
     enum gw_err err = take_names(r, spec);
     if (err == GW_OK)
         err = jobs_submit(ss->spec.jobs, l, revoke_run, revoke_done, r);

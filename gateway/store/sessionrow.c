@@ -106,7 +106,7 @@ enum gw_err sessionrow_seal(const struct seal_ring *ring, const struct session_n
                             .created_s = created_s,
                             .seen_s = created_s,
                             .expires_s = expires_s,
-                            .begun_s = spec->begun_s,
+                            .begun_ms = spec->begun_ms,
                             .issued_s = spec->issued_s,
                             .need = spec->need,
                             .label = BUF(STORE_SEALED_MAX),

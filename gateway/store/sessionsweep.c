@@ -78,7 +78,7 @@ static enum gw_err delete_undeleted(struct sessions *ss, struct shard *sh)
     memcpy(left, sh->undeleted, n * sizeof(left[0]));
     pthread_mutex_unlock(&sh->lock);
     for (size_t i = 0; i < n; i++) {
-        enum gw_err err = store_session_delete(ss->spec.store, left[i].id);
+        enum gw_err err = sessionend_remove(ss, left[i].id, left[i].asked_ms, left[i].is_logout);
         if (err != GW_OK)
             return err;
         pthread_mutex_lock(&sh->lock);

@@ -90,7 +90,8 @@ static void note_undeleted(struct shard *sh, const struct ending *e)
         remove_undeleted(sh, 0);
     struct undeleted *u = &sh->undeleted[sh->n_undeleted++];
     memcpy(u->id, e->id, DIGEST_BYTES);
-    u->asked_s = e->asked_s;
+    u->asked_ms = e->asked_ms;
+    u->is_logout = e->is_logout;
 }
 
 void shard_forget_undeleted(struct shard *sh, const uint8_t *id)

@@ -74,7 +74,8 @@ struct ending {
     struct sessions *ss;
     uint8_t id[DIGEST_BYTES];
     char cookie[SESSION_COOKIE_LEN];
-    int64_t asked_s;
+    int64_t asked_ms;
+    bool is_logout; /* false: it gives way to a newer one */
     bool was_known; /* somebody had the right cookie */
     enum gw_err err;
     struct sessionrow_secret secret;
@@ -85,7 +86,8 @@ struct ending {
 /* A row that a logout could not delete. */
 struct undeleted {
     uint8_t id[DIGEST_BYTES];
-    int64_t asked_s;
+    int64_t asked_ms;
+    bool is_logout;
 };
 
 struct shard {
@@ -156,6 +158,8 @@ void shard_finish_ending(struct shard *sh, struct ending *e, int64_t now_s);
 /* After the row was deleted at last. */
 void shard_forget_undeleted(struct shard *sh, const uint8_t *id);
 
+/* sessionend.c: removes the row; blocks. */
+enum gw_err sessionend_remove(struct sessions *ss, const uint8_t *id, int64_t asked_ms, bool is_logout) GW_MUST_CHECK;
 /* sessionwatch.c: for store_watch(); arg is the sessions. */
 void sessionwatch_on_change(void *arg, enum store_change change, const uint8_t id[DIGEST_BYTES]);
 /* On the loop of the sweep: looks each second whether changes go untold, and if so, after all watches. */

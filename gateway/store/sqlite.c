@@ -1,9 +1,15 @@
 /* One connection behind one mutex: calls are a few microseconds apart from the disk, and writers would queue in SQLite anyway.
  *
+ * One gateway per file: what it holds in memory learns of a logout by the call that did it, so another gateway's would go unheard.
+ * A second one is refused by a lock on <file>.lock, which goes with the process however that ends; tools that only read (a backup) are
+ * not in the way. Under the mutex and that lock, two statements one after the other see the same rows; a transaction is
+ * used where half of it must not reach the disk.
+ *
  * How durable: in WAL mode `synchronous=NORMAL` survives the process, but the last commits may be lost with the power;
- * `FULL` waits for the disk. What may be lost is a login or a note of use (the person logs in again): NORMAL. What must not
+ * `FULL` waits for the disk. What may be lost is a login, a refresh or a note of use (the person logs in again): NORMAL. What must not
  * come back is a session that was logged out and a login attempt that was used: FULL. */
 #include "store/backend.h"
+#include "store/sqliteschema.h"
 
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -13,26 +19,10 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
-enum { SCHEMA_VERSION = 1, BUSY_TIMEOUT_MS = 5000, PATH_BYTES_MAX = 4096, FILE_MODE = 0600 };
-
-/* The version is bumped by writes that change what is sealed, not by touching. SQLITE's own length checks keep a defect of
- * ours out; what a hand at the file changed is checked again when it is read. */
-static const char SCHEMA[] = "CREATE TABLE session ("
-                             " id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),"
-                             " sid_mac BLOB NOT NULL CHECK (length(sid_mac) = 32),"
-                             " sub_mac BLOB NOT NULL CHECK (length(sub_mac) = 32),"
-                             " version INTEGER NOT NULL,"
-                             " created_s INTEGER NOT NULL, seen_s INTEGER NOT NULL, expires_s INTEGER NOT NULL,"
-                             " label BLOB NOT NULL, secret BLOB NOT NULL) STRICT;"
-                             "CREATE INDEX session_expires ON session (expires_s);"
-                             "CREATE INDEX session_seen ON session (seen_s);"
-                             "CREATE TABLE attempt ("
-                             " id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),"
-                             " expires_s INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-                             "CREATE INDEX attempt_expires ON attempt (expires_s);"
-                             "PRAGMA user_version = 1;";
+enum { BUSY_TIMEOUT_MS = 5000, PATH_BYTES_MAX = 4096, FILE_MODE = 0600 };
 
 static const char SETTINGS[] = "PRAGMA synchronous = NORMAL;"
                                "PRAGMA secure_delete = ON;"            /* a row that was logged out leaves no bytes behind */
@@ -42,28 +32,74 @@ static const char SETTINGS[] = "PRAGMA synchronous = NORMAL;"
                                "PRAGMA cell_size_check = ON;"
                                "PRAGMA trusted_schema = OFF;";
 
-enum stmt { STMT_PUT, STMT_GET, STMT_TOUCH, STMT_DELETE, STMT_USE, STMT_SWEEP_SESSIONS, STMT_SWEEP_ATTEMPTS, STMT_COUNT };
+enum stmt {
+    STMT_PUT,
+    STMT_GET,
+    STMT_TOUCH,
+    STMT_NEED,
+    STMT_LEASE,
+    STMT_LEASE_STATE,
+    STMT_RELEASE,
+    STMT_REPLACE,
+    STMT_DELETE,
+    STMT_DELETE_VERSION,
+    STMT_MACS,
+    STMT_WIDEN_TOMB,
+    STMT_ADD_TOMB,
+    STMT_REVOKE_SID,
+    STMT_REVOKE_SUB,
+    STMT_LIST,
+    STMT_USE,
+    STMT_SWEEP_SESSIONS,
+    STMT_SWEEP_ATTEMPTS,
+    STMT_SWEEP_TOMBS,
+    STMT_COUNT
+};
 
+#define ROW_COLUMNS "sid_mac, sub_mac, label, version, created_s, seen_s, expires_s, begun_ms, issued_s, need"
+
+/* The tombstone of 32 zeroes speaks to everyone: see bury(). */
 static const char *const STMT_SQL[STMT_COUNT] = {
-    [STMT_PUT] = "INSERT INTO session (id, sid_mac, sub_mac, version, created_s, seen_s, expires_s, label, secret)"
-                 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    [STMT_GET] = "SELECT sid_mac, sub_mac, label, secret, version, created_s, seen_s, expires_s FROM session WHERE id = ?1",
+    [STMT_PUT] =
+        "INSERT INTO session (id, sid_mac, sub_mac, version, created_s, seen_s, expires_s, begun_ms, issued_s, need, label,"
+        " secret) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 WHERE NOT EXISTS (SELECT 1 FROM tomb"
+        " WHERE mac IN (?2, ?3, zeroblob(32)) AND (begun_until_ms >= ?8 OR issued_until_s >= ?9))",
+    [STMT_GET] = "SELECT " ROW_COLUMNS ", id, secret FROM session WHERE id = ?1",
     [STMT_TOUCH] = "UPDATE session SET seen_s = max(seen_s, ?2) WHERE id = ?1",
+    [STMT_NEED] = "UPDATE session SET need = ?2 WHERE id = ?1",
+    [STMT_LEASE] = "UPDATE session SET lease_until_s = ?4, lease_is_granting = ?5 WHERE id = ?1 AND version = ?2"
+                   " AND (lease_until_s = 0 OR (lease_until_s <= ?3 AND lease_is_granting = 0))",
+    [STMT_LEASE_STATE] = "SELECT version, lease_until_s FROM session WHERE id = ?1",
+    [STMT_RELEASE] = "UPDATE session SET lease_until_s = 0, lease_is_granting = 0 WHERE id = ?1 AND version = ?2",
+    [STMT_REPLACE] = "UPDATE session SET version = version + 1, label = ?3, secret = ?4, lease_until_s = 0, lease_is_granting = 0"
+                     " WHERE id = ?1 AND version = ?2 AND NOT EXISTS (SELECT 1 FROM tomb"
+                     " WHERE mac IN (sid_mac, sub_mac) AND issued_until_s >= issued_s)",
     [STMT_DELETE] = "DELETE FROM session WHERE id = ?1",
+    [STMT_DELETE_VERSION] = "DELETE FROM session WHERE id = ?1 AND version = ?2",
+    [STMT_MACS] = "SELECT sid_mac, sub_mac FROM session WHERE id = ?1",
+    [STMT_WIDEN_TOMB] = "UPDATE tomb SET issued_until_s = max(issued_until_s, ?2), begun_until_ms = max(begun_until_ms, ?3),"
+                        " expires_s = max(expires_s, ?4) WHERE mac = ?1",
+    [STMT_ADD_TOMB] = "INSERT INTO tomb (mac, issued_until_s, begun_until_ms, expires_s) VALUES (?1, ?2, ?3, ?4)",
+    [STMT_REVOKE_SID] = "DELETE FROM session WHERE sid_mac = ?1 AND issued_s <= ?2 RETURNING id",
+    [STMT_REVOKE_SUB] = "DELETE FROM session WHERE sub_mac = ?1 AND issued_s <= ?2 RETURNING id",
+    [STMT_LIST] = "SELECT " ROW_COLUMNS ", id, zeroblob(0) FROM session WHERE id > ?1 AND expires_s > ?2 ORDER BY id LIMIT ?3",
     [STMT_USE] = "INSERT INTO attempt (id, expires_s) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING",
     [STMT_SWEEP_SESSIONS] = "DELETE FROM session WHERE rowid IN (SELECT rowid FROM session WHERE expires_s <= ?1"
                             " UNION ALL SELECT rowid FROM session WHERE seen_s <= ?2 LIMIT ?3)",
     [STMT_SWEEP_ATTEMPTS] = "DELETE FROM attempt WHERE id IN (SELECT id FROM attempt WHERE expires_s <= ?1 LIMIT ?2)",
+    [STMT_SWEEP_TOMBS] = "DELETE FROM tomb WHERE mac IN (SELECT mac FROM tomb WHERE expires_s <= ?1 LIMIT ?2)",
 };
 
 struct sqlite {
     struct store base;
     pthread_mutex_t lock;
+    int lock_fd; /* <file>.lock; -1: in memory */
     sqlite3 *db;
     sqlite3_stmt *stmts[STMT_COUNT];
-    int64_t n_sessions, n_attempts; /* kept here: counting is a scan */
-    bool is_durable;                /* synchronous is FULL now */
-    bool is_failing;                /* said so already */
+    int64_t n_sessions, n_attempts, n_tombs; /* kept here: counting is a scan */
+    bool is_durable;                         /* synchronous is FULL now */
+    bool is_failing;                         /* said so already */
+    bool is_tombs_full;                      /* said so already */
 };
 
 static struct sqlite *of_store(struct store *s)
@@ -113,19 +149,43 @@ static int query_int(struct sqlite *q, const char *sql, int64_t *ret_n)
 
 /* ---- opening ---- */
 
+static enum gw_err name_beside(const char *path, const char *suffix, char out[PATH_BYTES_MAX])
+{
+    int n = snprintf(out, PATH_BYTES_MAX, "%s%s", path, suffix);
+    if (n >= 0 && n < PATH_BYTES_MAX)
+        return GW_OK;
+    errno = ENAMETOOLONG;
+    return GW_E_IO;
+}
+
 static enum gw_err restrict_file(const char *path, const char *suffix)
 {
     char name[PATH_BYTES_MAX];
-    int n = snprintf(name, sizeof(name), "%s%s", path, suffix);
-    if (n < 0 || (size_t)n >= sizeof(name)) {
-        errno = ENAMETOOLONG;
+    if (name_beside(path, suffix, name) != GW_OK)
         return GW_E_IO;
-    }
     return chmod(name, FILE_MODE) == 0 || errno == ENOENT ? GW_OK : GW_E_IO;
 }
 
-/* SQLite gives its -wal and -shm the mode of the database, so it is enough to be first. An existing file is changed by name,
- * not opened: closing it would drop the locks of another connection to it in this process (POSIX advisory locks). */
+/* A file of its own, since closing a descriptor of the database would drop SQLite's locks on it (POSIX advisory locks). */
+static enum gw_err lock_file(const char *path, int *ret_fd)
+{
+    char name[PATH_BYTES_MAX];
+    if (name_beside(path, ".lock", name) != GW_OK)
+        return GW_E_IO;
+    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    if (fd < 0)
+        return GW_E_IO;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int reason = errno;
+        close(fd);
+        errno = reason;
+        return GW_E_IO;
+    }
+    *ret_fd = fd;
+    return GW_OK;
+}
+
+/* SQLite gives its -wal and -shm the mode of the database, so it is enough to be first. */
 static enum gw_err make_file(const char *path)
 {
     GW_CLEANUP(gw_closep) int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
@@ -138,23 +198,24 @@ static enum gw_err make_file(const char *path)
 }
 
 /* GW_E_INVALID for a database that this version must not touch. */
-static enum gw_err check_schema(struct sqlite *q, bool *ret_is_new)
+static enum gw_err check_schema(struct sqlite *q, int64_t *ret_version)
 {
-    int64_t version, n_tables;
-    int rc = query_int(q, "PRAGMA user_version", &version);
+    int64_t n_tables;
+    int rc = query_int(q, "PRAGMA user_version", ret_version);
     if (rc == SQLITE_NOTADB)
         return GW_E_INVALID;
     if (rc != SQLITE_ROW || query_int(q, "SELECT count(*) FROM sqlite_schema", &n_tables) != SQLITE_ROW)
         return GW_E_IO;
-    *ret_is_new = version == 0 && n_tables == 0;
-    return *ret_is_new || version == SCHEMA_VERSION ? GW_OK : GW_E_INVALID;
+    bool is_ours = *ret_version == 0 ? n_tables == 0 : *ret_version > 0 && *ret_version <= SQLITE_SCHEMA_VERSION;
+    return is_ours ? GW_OK : GW_E_INVALID;
 }
 
-static enum gw_err create_schema(struct sqlite *q)
+static enum gw_err migrate(struct sqlite *q, int64_t version)
 {
-    if (exec(q, "BEGIN IMMEDIATE") != GW_OK || exec(q, SCHEMA) != GW_OK)
-        return GW_E_IO;
-    return exec(q, "COMMIT");
+    for (; version < SQLITE_SCHEMA_VERSION; version++)
+        if (exec(q, "BEGIN IMMEDIATE") != GW_OK || exec(q, SQLITE_STEPS[version]) != GW_OK || exec(q, "COMMIT") != GW_OK)
+            return GW_E_IO;
+    return GW_OK;
 }
 
 static enum gw_err prepare(struct sqlite *q)
@@ -163,7 +224,8 @@ static enum gw_err prepare(struct sqlite *q)
         if (sqlite3_prepare_v3(q->db, STMT_SQL[i], -1, SQLITE_PREPARE_PERSISTENT, &q->stmts[i], NULL) != SQLITE_OK)
             return GW_E_IO;
     if (query_int(q, "SELECT count(*) FROM session", &q->n_sessions) != SQLITE_ROW ||
-        query_int(q, "SELECT count(*) FROM attempt", &q->n_attempts) != SQLITE_ROW)
+        query_int(q, "SELECT count(*) FROM attempt", &q->n_attempts) != SQLITE_ROW ||
+        query_int(q, "SELECT count(*) FROM tomb", &q->n_tombs) != SQLITE_ROW)
         return GW_E_IO;
     return GW_OK;
 }
@@ -171,18 +233,17 @@ static enum gw_err prepare(struct sqlite *q)
 static enum gw_err open_db(struct sqlite *q, const char *path, bool is_memory)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (is_memory ? SQLITE_OPEN_MEMORY : 0);
-    bool is_new;
+    int64_t version;
     if (sqlite3_open_v2(path, &q->db, flags, NULL) != SQLITE_OK)
         return GW_E_IO;
     sqlite3_busy_timeout(q->db, BUSY_TIMEOUT_MS);
-    enum gw_err err = check_schema(q, &is_new);
+    enum gw_err err = check_schema(q, &version);
     if (err != GW_OK)
         return err;
     /* SQLite opens what it may not write read-only, without a word. WAL mode asks for the directory too. */
     if (sqlite3_db_readonly(q->db, "main") != 0 || exec(q, "PRAGMA journal_mode = WAL") != GW_OK || exec(q, SETTINGS) != GW_OK)
         return GW_E_IO;
-    if (is_new)
-        err = create_schema(q);
+    err = migrate(q, version);
     return err == GW_OK ? prepare(q) : err;
 }
 
@@ -192,37 +253,64 @@ static void close_db(struct store *s)
     for (int i = 0; i < STMT_COUNT; i++)
         sqlite3_finalize(q->stmts[i]);
     sqlite3_close(q->db);
+    if (q->lock_fd >= 0)
+        close(q->lock_fd);
     pthread_mutex_destroy(&q->lock);
     free(q);
 }
 
 /* ---- statements; the lock is held ---- */
 
-static int bind_bytes(sqlite3_stmt *st, int i, const void *p, size_t n)
+/* A statement whose parameters are bound one after the other. */
+struct call {
+    sqlite3_stmt *st;
+    int n, rc;
+};
+
+static struct call call_of(struct sqlite *q, enum stmt id)
 {
-    return sqlite3_bind_blob64(st, i, p == NULL ? "" : p, n, SQLITE_STATIC);
+    return (struct call){.st = q->stmts[id], .rc = SQLITE_OK};
 }
 
-static void stmt_end(sqlite3_stmt *st)
+static void bind_bytes(struct call *c, const void *p, size_t n)
 {
-    sqlite3_reset(st);
-    sqlite3_clear_bindings(st);
+    c->rc |= sqlite3_bind_blob64(c->st, ++c->n, p == NULL ? "" : p, n, SQLITE_STATIC);
 }
 
-/* Steps a write whose bindings gave rc; GW_OK sets how many rows it changed. */
-static enum gw_err stmt_write(struct sqlite *q, enum stmt id, int rc, const char *what, int *ret_n_changed)
+static void bind_digest(struct call *c, const uint8_t *digest)
 {
-    sqlite3_stmt *st = q->stmts[id];
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    enum gw_err err = rc == SQLITE_DONE ? succeed(q) : fail(q, what);
+    bind_bytes(c, digest, DIGEST_BYTES);
+}
+
+static void bind_int(struct call *c, int64_t n)
+{
+    c->rc |= sqlite3_bind_int64(c->st, ++c->n, n);
+}
+
+static int call_step(struct call *c)
+{
+    if (c->rc == SQLITE_OK || c->rc == SQLITE_ROW)
+        c->rc = sqlite3_step(c->st);
+    return c->rc;
+}
+
+static void call_end(struct call *c)
+{
+    sqlite3_reset(c->st);
+    sqlite3_clear_bindings(c->st);
+}
+
+/* A write that answers no rows; GW_OK sets how many it changed. */
+static enum gw_err call_write(struct sqlite *q, struct call *c, const char *what, int64_t *ret_n_changed)
+{
+    enum gw_err err = call_step(c) == SQLITE_DONE ? succeed(q) : fail(q, what);
     if (err == GW_OK)
-        *ret_n_changed = sqlite3_changes(q->db);
-    stmt_end(st);
+        *ret_n_changed = sqlite3_changes64(q->db);
+    call_end(c);
     return err;
 }
 
-/* Outside a transaction only, as everything here is. */
+/* Outside a transaction only. */
 static enum gw_err set_durable(struct sqlite *q, bool durable)
 {
     if (q->is_durable == durable)
@@ -233,25 +321,25 @@ static enum gw_err set_durable(struct sqlite *q, bool durable)
     return GW_OK;
 }
 
-static enum gw_err put(struct sqlite *q, const struct store_row *row)
+static enum gw_err begin_durable(struct sqlite *q)
 {
-    sqlite3_stmt *st = q->stmts[STMT_PUT];
-    int n;
-    if (q->n_sessions >= STORE_SESSIONS_MAX)
-        return GW_E_LIMIT;
-    enum gw_err err = set_durable(q, false);
+    enum gw_err err = set_durable(q, true);
     if (err != GW_OK)
         return err;
-    int rc = bind_bytes(st, 1, row->id, DIGEST_BYTES) | bind_bytes(st, 2, row->sid_mac, DIGEST_BYTES) |
-             bind_bytes(st, 3, row->sub_mac, DIGEST_BYTES) | sqlite3_bind_int64(st, 4, row->version) |
-             sqlite3_bind_int64(st, 5, row->created_s) | sqlite3_bind_int64(st, 6, row->seen_s) |
-             sqlite3_bind_int64(st, 7, row->expires_s) | bind_bytes(st, 8, row->label.p, row->label.n) |
-             bind_bytes(st, 9, row->secret.p, row->secret.n);
-    err = stmt_write(q, STMT_PUT, rc, "adding a session", &n);
-    if (err == GW_OK)
-        q->n_sessions += n;
+    return exec(q, "BEGIN IMMEDIATE") == GW_OK ? GW_OK : fail(q, "beginning a transaction");
+}
+
+/* Commits if err is GW_OK; after anything else, a failed commit included, nothing of the transaction has happened. */
+static enum gw_err finish(struct sqlite *q, enum gw_err err)
+{
+    if (err == GW_OK && exec(q, "COMMIT") != GW_OK)
+        err = fail(q, "ending a transaction");
+    if (err != GW_OK && sqlite3_get_autocommit(q->db) == 0 && exec(q, "ROLLBACK") != GW_OK)
+        return fail(q, "undoing a transaction");
     return err;
 }
+
+/* ---- rows ---- */
 
 static bool column_digest(sqlite3_stmt *st, int i, uint8_t out[DIGEST_BYTES])
 {
@@ -279,15 +367,18 @@ static bool column_ints_are(sqlite3_stmt *st, int first, int last)
     return true;
 }
 
-static enum gw_err read_row(struct sqlite *q, sqlite3_stmt *st, const uint8_t *id, struct store_row *ret_row)
+/* Of ROW_COLUMNS, id, secret. */
+static enum gw_err read_row(struct sqlite *q, sqlite3_stmt *st, struct store_row *ret_row)
 {
-    struct store_row row = {.version = sqlite3_column_int64(st, 4),
-                            .created_s = sqlite3_column_int64(st, 5),
-                            .seen_s = sqlite3_column_int64(st, 6),
-                            .expires_s = sqlite3_column_int64(st, 7)};
-    memcpy(row.id, id, DIGEST_BYTES);
-    if (!column_ints_are(st, 4, 7) || !column_digest(st, 0, row.sid_mac) || !column_digest(st, 1, row.sub_mac) ||
-        !column_buf(st, 2, &row.label) || !column_buf(st, 3, &row.secret)) {
+    struct store_row row = {.version = sqlite3_column_int64(st, 3),
+                            .created_s = sqlite3_column_int64(st, 4),
+                            .seen_s = sqlite3_column_int64(st, 5),
+                            .expires_s = sqlite3_column_int64(st, 6),
+                            .begun_ms = sqlite3_column_int64(st, 7),
+                            .issued_s = sqlite3_column_int64(st, 8),
+                            .need = sqlite3_column_int64(st, 9)};
+    if (!column_ints_are(st, 3, 9) || !column_digest(st, 0, row.sid_mac) || !column_digest(st, 1, row.sub_mac) ||
+        !column_digest(st, 10, row.id) || !column_buf(st, 2, &row.label) || !column_buf(st, 11, &row.secret)) {
         store_row_deinit(&row);
         return fail_because(q, "reading a session", "its row has odd types or lengths");
     }
@@ -295,52 +386,305 @@ static enum gw_err read_row(struct sqlite *q, sqlite3_stmt *st, const uint8_t *i
     return GW_OK;
 }
 
+static enum gw_err put(struct sqlite *q, const struct store_row *row)
+{
+    struct call c = call_of(q, STMT_PUT);
+    int64_t n;
+    if (q->n_sessions >= STORE_SESSIONS_MAX)
+        return GW_E_LIMIT;
+    enum gw_err err = set_durable(q, false);
+    if (err != GW_OK)
+        return err;
+    const int64_t numbers[] = {row->version,  row->created_s, row->seen_s, row->expires_s,
+                               row->begun_ms, row->issued_s,  row->need};
+    bind_digest(&c, row->id);
+    bind_digest(&c, row->sid_mac);
+    bind_digest(&c, row->sub_mac);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        bind_int(&c, numbers[i]);
+    bind_bytes(&c, row->label.p, row->label.n);
+    bind_bytes(&c, row->secret.p, row->secret.n);
+    err = call_write(q, &c, "adding a session", &n);
+    if (err != GW_OK)
+        return err;
+    q->n_sessions += n;
+    return n == 0 ? GW_E_EXPIRED : GW_OK;
+}
+
 static enum gw_err get(struct sqlite *q, const uint8_t *id, struct store_row *ret_row)
 {
-    sqlite3_stmt *st = q->stmts[STMT_GET];
+    struct call c = call_of(q, STMT_GET);
     enum gw_err err;
-    int rc = bind_bytes(st, 1, id, DIGEST_BYTES);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    if (rc == SQLITE_ROW)
-        err = read_row(q, st, id, ret_row);
+    bind_digest(&c, id);
+    if (call_step(&c) == SQLITE_ROW)
+        err = read_row(q, c.st, ret_row);
     else
-        err = rc == SQLITE_DONE ? GW_E_NOTFOUND : fail(q, "reading a session");
-    stmt_end(st);
+        err = c.rc == SQLITE_DONE ? GW_E_NOTFOUND : fail(q, "reading a session");
+    call_end(&c);
     return err;
 }
 
-static enum gw_err touch(struct sqlite *q, const uint8_t *id, int64_t seen_s)
+/* Sets a number of a row. */
+static enum gw_err set_number(struct sqlite *q, enum stmt id, const uint8_t *row_id, int64_t number, const char *what)
 {
-    sqlite3_stmt *st = q->stmts[STMT_TOUCH];
-    int n;
+    struct call c = call_of(q, id);
+    int64_t n;
     enum gw_err err = set_durable(q, false);
-    if (err == GW_OK)
-        err = stmt_write(q, STMT_TOUCH, bind_bytes(st, 1, id, DIGEST_BYTES) | sqlite3_bind_int64(st, 2, seen_s),
-                         "noting a session's use", &n);
+    if (err != GW_OK)
+        return err;
+    bind_digest(&c, row_id);
+    bind_int(&c, number);
+    err = call_write(q, &c, what, &n);
     if (err != GW_OK)
         return err;
     return n == 0 ? GW_E_NOTFOUND : GW_OK;
 }
 
-static enum gw_err delete (struct sqlite *q, const uint8_t *id) {
-    int n; enum gw_err err = set_durable(q, true);
+/* ---- refreshing ---- */
+
+/* GW_E_NOTFOUND if there is no such row of that version. */
+static enum gw_err delete_version(struct sqlite *q, const uint8_t *id, int64_t version)
+{
+    enum gw_err err = set_number(q, STMT_DELETE_VERSION, id, version, "deleting a session");
     if (err == GW_OK)
-        err = stmt_write(q, STMT_DELETE, bind_bytes(q->stmts[STMT_DELETE], 1, id, DIGEST_BYTES), "deleting a session", &n);
-    if (err == GW_OK) q->n_sessions -= n;
+        q->n_sessions--;
     return err;
 }
 
-static enum gw_err use_attempt(struct sqlite *q, const uint8_t *id, int64_t expires_s)
+/* Why the lease could not be taken. */
+static enum gw_err judge_lease(struct sqlite *q, const uint8_t *id, int64_t version, int64_t now_s, enum store_lease *ret_lease)
 {
-    sqlite3_stmt *st = q->stmts[STMT_USE];
-    int n;
+    struct call c = call_of(q, STMT_LEASE_STATE);
+    bind_digest(&c, id);
+    int rc = call_step(&c);
+    bool is_other = rc == SQLITE_ROW && sqlite3_column_int64(c.st, 0) != version;
+    bool is_held = rc == SQLITE_ROW && sqlite3_column_int64(c.st, 1) > now_s;
+    call_end(&c);
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE ? GW_E_NOTFOUND : fail(q, "reading a lease");
+    if (is_other || is_held) {
+        *ret_lease = is_other ? STORE_LEASE_CHANGED : STORE_LEASE_HELD;
+        return GW_OK;
+    }
+    enum gw_err err = delete_version(q, id, version);
+    if (err == GW_OK)
+        *ret_lease = STORE_LEASE_LOST;
+    return err;
+}
+
+static enum gw_err lease(struct sqlite *q, const uint8_t *id, int64_t version, int64_t now_s, int64_t until_s, bool is_granting,
+                         enum store_lease *ret_lease)
+{
+    struct call c = call_of(q, STMT_LEASE);
+    int64_t n;
+    enum gw_err err = set_durable(q, false);
+    if (err != GW_OK)
+        return err;
+    bind_digest(&c, id);
+    bind_int(&c, version);
+    bind_int(&c, now_s);
+    bind_int(&c, until_s);
+    bind_int(&c, is_granting);
+    err = call_write(q, &c, "taking a lease", &n);
+    if (err == GW_OK && n == 0)
+        return judge_lease(q, id, version, now_s, ret_lease);
+    if (err == GW_OK)
+        *ret_lease = STORE_LEASE_TAKEN;
+    return err;
+}
+
+static enum gw_err replace(struct sqlite *q, const struct store_row *row)
+{
+    struct call c = call_of(q, STMT_REPLACE);
+    int64_t n;
+    enum gw_err err = set_durable(q, false);
+    if (err != GW_OK)
+        return err;
+    bind_digest(&c, row->id);
+    bind_int(&c, row->version);
+    bind_bytes(&c, row->label.p, row->label.n);
+    bind_bytes(&c, row->secret.p, row->secret.n);
+    err = call_write(q, &c, "replacing a session", &n);
+    if (err != GW_OK || n == 1)
+        return err;
+    err = delete_version(q, row->id, row->version); /* if that version is there, a tombstone spoke */
+    return err == GW_OK ? GW_E_EXPIRED : err;
+}
+
+/* ---- ending ---- */
+
+struct tomb {
+    uint8_t mac[DIGEST_BYTES];
+    int64_t issued_until_s, begun_until_ms, expires_s;
+};
+
+static enum gw_err write_tomb(struct sqlite *q, enum stmt id, const struct tomb *t, int64_t *ret_n)
+{
+    struct call c = call_of(q, id);
+    bind_digest(&c, t->mac);
+    bind_int(&c, t->issued_until_s);
+    bind_int(&c, t->begun_until_ms);
+    bind_int(&c, t->expires_s);
+    return call_write(q, &c, "leaving a tombstone", ret_n);
+}
+
+/* Inside a transaction; n_new: whether it is one more. When there are too many, one for everyone stands for those that have no place:
+ * whoever was logging in just then begins again. */
+static enum gw_err bury(struct sqlite *q, struct tomb t, int64_t *ret_n_new)
+{
+    int64_t n;
+    enum gw_err err = write_tomb(q, STMT_WIDEN_TOMB, &t, &n);
+    *ret_n_new = 0;
+    if (err != GW_OK || n == 1)
+        return err;
+    if (q->n_tombs >= STORE_TOMBS_MAX) {
+        if (!q->is_tombs_full)
+            log_write(LOG_WARN, "too many logouts are remembered: each further one refuses all logins under way", NULL);
+        q->is_tombs_full = true;
+        memset(t.mac, 0, DIGEST_BYTES);
+        t.issued_until_s = INT64_MIN;
+        err = write_tomb(q, STMT_WIDEN_TOMB, &t, &n);
+        if (err != GW_OK || n == 1)
+            return err;
+    }
+    return write_tomb(q, STMT_ADD_TOMB, &t, ret_n_new);
+}
+
+/* GW_E_NOTFOUND if there is no such row. ret_mac: what a tombstone for it is under. */
+static enum gw_err find_mac(struct sqlite *q, const uint8_t *id, uint8_t ret_mac[DIGEST_BYTES])
+{
+    struct call c = call_of(q, STMT_MACS);
+    uint8_t sid_mac[DIGEST_BYTES], sub_mac[DIGEST_BYTES];
+    enum gw_err err = GW_OK;
+    bind_digest(&c, id);
+    if (call_step(&c) != SQLITE_ROW)
+        err = c.rc == SQLITE_DONE ? GW_E_NOTFOUND : fail(q, "reading a session");
+    else if (!column_digest(c.st, 0, sid_mac) || !column_digest(c.st, 1, sub_mac))
+        err = fail_because(q, "ending a session", "its row has odd types or lengths");
+    else
+        memcpy(ret_mac, store_mac_is_none(sid_mac) ? sub_mac : sid_mac, DIGEST_BYTES);
+    call_end(&c);
+    return err;
+}
+
+/* GW_E_NOTFOUND if there was none. */
+static enum gw_err end_session(struct sqlite *q, const uint8_t *id, int64_t now_ms, int64_t tomb_s)
+{
+    struct call c = call_of(q, STMT_DELETE);
+    struct tomb t = {.issued_until_s = INT64_MIN, .begun_until_ms = now_ms, .expires_s = tomb_s};
+    int64_t n_new = 0, n_gone = 0;
+    enum gw_err err = begin_durable(q);
+    if (err != GW_OK)
+        return err;
+    err = find_mac(q, id, t.mac);
+    if (err == GW_OK && tomb_s > 0)
+        err = bury(q, t, &n_new);
+    if (err == GW_OK) {
+        bind_digest(&c, id);
+        err = call_write(q, &c, "deleting a session", &n_gone);
+    }
+    err = finish(q, err);
+    if (err == GW_OK) {
+        q->n_tombs += n_new;
+        q->n_sessions -= n_gone;
+    }
+    return err;
+}
+
+struct ids {
+    uint8_t (*items)[DIGEST_BYTES]; /* owned */
+    size_t n, size;
+    bool is_cut; /* there were more than STORE_REVOKE_MAX */
+};
+
+static enum gw_err ids_add(struct ids *ids, const void *id)
+{
+    if (ids->n == STORE_REVOKE_MAX) {
+        ids->is_cut = true;
+        return GW_OK;
+    }
+    if (ids->n == ids->size) {
+        size_t size = ids->size == 0 ? 16 : ids->size * 2;
+        void *items = realloc(ids->items, size * DIGEST_BYTES);
+        if (items == NULL)
+            return GW_E_NOMEM;
+        ids->items = items;
+        ids->size = size;
+    }
+    memcpy(ids->items[ids->n++], id, DIGEST_BYTES);
+    return GW_OK;
+}
+
+/* SQLite has removed all of them by the first step, and hands out their names then. */
+static enum gw_err delete_revoked(struct sqlite *q, const struct store_revocation *r, struct ids *ids, int64_t *ret_n)
+{
+    struct call c = call_of(q, r->by_sub ? STMT_REVOKE_SUB : STMT_REVOKE_SID);
+    enum gw_err err = GW_OK;
+    bind_digest(&c, r->mac);
+    bind_int(&c, r->issued_until_s);
+    while (err == GW_OK && call_step(&c) == SQLITE_ROW) {
+        uint8_t id[DIGEST_BYTES];
+        err = column_digest(c.st, 0, id) ? ids_add(ids, id) : fail_because(q, "revoking sessions", "a row has an odd id");
+    }
+    if (err == GW_OK)
+        err = c.rc == SQLITE_DONE ? succeed(q) : fail(q, "revoking sessions");
+    if (err == GW_OK)
+        *ret_n = sqlite3_changes64(q->db);
+    call_end(&c);
+    return err;
+}
+
+static enum gw_err revoke_sessions(struct sqlite *q, const struct store_revocation *r, struct ids *ids)
+{
+    struct tomb t = {.issued_until_s = r->issued_until_s, .begun_until_ms = r->begun_until_ms, .expires_s = r->tomb_s};
+    int64_t n_new = 0, n_gone = 0;
+    memcpy(t.mac, r->mac, DIGEST_BYTES);
+    enum gw_err err = begin_durable(q);
+    if (err != GW_OK)
+        return err;
+    err = bury(q, t, &n_new);
+    if (err == GW_OK)
+        err = delete_revoked(q, r, ids, &n_gone);
+    err = finish(q, err);
+    if (err == GW_OK) {
+        q->n_tombs += n_new;
+        q->n_sessions -= n_gone;
+    }
+    return err;
+}
+
+static enum gw_err list(struct sqlite *q, const uint8_t *after, size_t n_max, int64_t now_s, struct store_row *rows,
+                        size_t *ret_n)
+{
+    struct call c = call_of(q, STMT_LIST);
+    enum gw_err err = GW_OK;
+    bind_bytes(&c, after, after == NULL ? 0 : DIGEST_BYTES); /* the empty one is before all others */
+    bind_int(&c, now_s);
+    bind_int(&c, (int64_t)n_max);
+    while (err == GW_OK && *ret_n < n_max && call_step(&c) == SQLITE_ROW) {
+        err = read_row(q, c.st, &rows[*ret_n]);
+        *ret_n += err == GW_OK;
+    }
+    if (err == GW_OK && c.rc != SQLITE_DONE && c.rc != SQLITE_ROW)
+        err = fail(q, "listing sessions");
+    call_end(&c);
+    return err;
+}
+
+/* ---- things that happen once, and the end of all ---- */
+
+static enum gw_err use_once(struct sqlite *q, const uint8_t *id, int64_t expires_s)
+{
+    struct call c = call_of(q, STMT_USE);
+    int64_t n;
     if (q->n_attempts >= STORE_ATTEMPTS_MAX)
         return GW_E_LIMIT;
     enum gw_err err = set_durable(q, true);
-    if (err == GW_OK)
-        err = stmt_write(q, STMT_USE, bind_bytes(st, 1, id, DIGEST_BYTES) | sqlite3_bind_int64(st, 2, expires_s),
-                         "marking a login attempt", &n);
+    if (err != GW_OK)
+        return err;
+    bind_digest(&c, id);
+    bind_int(&c, expires_s);
+    err = call_write(q, &c, "marking what is used once", &n);
     if (err != GW_OK)
         return err;
     q->n_attempts += n;
@@ -349,52 +693,150 @@ static enum gw_err use_attempt(struct sqlite *q, const uint8_t *id, int64_t expi
 
 static enum gw_err sweep(struct sqlite *q, int64_t now_s, int64_t idle_s, size_t *ret_n_removed)
 {
-    sqlite3_stmt *st = q->stmts[STMT_SWEEP_SESSIONS];
-    int n_sessions, n_attempts;
+    struct {
+        enum stmt id;
+        int64_t *count;
+    } parts[] = {{STMT_SWEEP_SESSIONS, &q->n_sessions}, {STMT_SWEEP_ATTEMPTS, &q->n_attempts}, {STMT_SWEEP_TOMBS, &q->n_tombs}};
+    int64_t n_left = STORE_SWEEP_MAX;
     enum gw_err err = set_durable(q, false);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && err == GW_OK; i++) {
+        struct call c = call_of(q, parts[i].id);
+        int64_t n = 0;
+        bind_int(&c, now_s);
+        if (parts[i].id == STMT_SWEEP_SESSIONS)
+            bind_int(&c, now_s - idle_s);
+        bind_int(&c, n_left);
+        err = call_write(q, &c, "sweeping", &n);
+        *parts[i].count -= n;
+        n_left -= n;
+    }
     if (err != GW_OK)
         return err;
-    int rc =
-        sqlite3_bind_int64(st, 1, now_s) | sqlite3_bind_int64(st, 2, now_s - idle_s) | sqlite3_bind_int(st, 3, STORE_SWEEP_MAX);
-    err = stmt_write(q, STMT_SWEEP_SESSIONS, rc, "sweeping sessions", &n_sessions);
-    if (err != GW_OK)
-        return err;
-    q->n_sessions -= n_sessions;
-    st = q->stmts[STMT_SWEEP_ATTEMPTS];
-    rc = sqlite3_bind_int64(st, 1, now_s) | sqlite3_bind_int(st, 2, STORE_SWEEP_MAX - n_sessions);
-    err = stmt_write(q, STMT_SWEEP_ATTEMPTS, rc, "sweeping login attempts", &n_attempts);
-    if (err != GW_OK)
-        return err;
-    q->n_attempts -= n_attempts;
-    *ret_n_removed = (size_t)(n_sessions + n_attempts);
+    if (q->n_tombs < STORE_TOMBS_MAX)
+        q->is_tombs_full = false;
+    *ret_n_removed = (size_t)(STORE_SWEEP_MAX - n_left);
     return GW_OK;
 }
 
-/* ---- the operations: each takes the lock around its statement ---- */
+/* ---- the operations: each takes the lock around its statements, and tells after it ---- */
 
-#define LOCKED(name, params, call)      \
-    static enum gw_err name params      \
-    {                                   \
-        struct sqlite *q = of_store(s); \
-        pthread_mutex_lock(&q->lock);   \
-        enum gw_err err = call;         \
-        pthread_mutex_unlock(&q->lock); \
-        return err;                     \
+#define LOCKED(q, call)                   \
+    __extension__({                       \
+        pthread_mutex_lock(&(q)->lock);   \
+        enum gw_err err_ = call;          \
+        pthread_mutex_unlock(&(q)->lock); \
+        err_;                             \
+    })
+
+static enum gw_err op_put(struct store *s, const struct store_row *row)
+{
+    struct sqlite *q = of_store(s);
+    return LOCKED(q, put(q, row));
+}
+
+static enum gw_err op_get(struct store *s, const uint8_t id[DIGEST_BYTES], struct store_row *ret_row)
+{
+    struct sqlite *q = of_store(s);
+    return LOCKED(q, get(q, id, ret_row));
+}
+
+static enum gw_err op_touch(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t seen_s)
+{
+    struct sqlite *q = of_store(s);
+    return LOCKED(q, set_number(q, STMT_TOUCH, id, seen_s, "noting a session's use"));
+}
+
+static enum gw_err op_need(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t need)
+{
+    struct sqlite *q = of_store(s);
+    enum gw_err err = LOCKED(q, set_number(q, STMT_NEED, id, need, "noting what a session needs"));
+    if (err == GW_OK)
+        store_tell(s, STORE_CHANGED, id);
+    return err;
+}
+
+static enum gw_err op_lease(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t version, int64_t now_s, int64_t until_s,
+                            bool is_granting, enum store_lease *ret_lease)
+{
+    struct sqlite *q = of_store(s);
+    enum gw_err err = LOCKED(q, lease(q, id, version, now_s, until_s, is_granting, ret_lease));
+    if (err == GW_OK && *ret_lease == STORE_LEASE_LOST)
+        store_tell(s, STORE_ENDED, id);
+    return err;
+}
+
+static enum gw_err op_release(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t version)
+{
+    struct sqlite *q = of_store(s);
+    enum gw_err err = LOCKED(q, set_number(q, STMT_RELEASE, id, version, "giving a lease back"));
+    return err == GW_E_NOTFOUND ? GW_OK : err;
+}
+
+static enum gw_err op_replace(struct store *s, const struct store_row *row)
+{
+    struct sqlite *q = of_store(s);
+    enum gw_err err = LOCKED(q, replace(q, row));
+    if (err == GW_OK || err == GW_E_EXPIRED)
+        store_tell(s, err == GW_OK ? STORE_CHANGED : STORE_ENDED, row->id);
+    return err;
+}
+
+static enum gw_err op_end(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t now_ms, int64_t tomb_s)
+{
+    struct sqlite *q = of_store(s);
+    enum gw_err err = LOCKED(q, end_session(q, id, now_ms, tomb_s));
+    if (err == GW_OK)
+        store_tell(s, STORE_ENDED, id);
+    return err == GW_E_NOTFOUND ? GW_OK : err;
+}
+
+static enum gw_err op_revoke(struct store *s, const struct store_revocation *r,
+                             void (*fn)(void *arg, const uint8_t id[DIGEST_BYTES]), void *arg)
+{
+    struct sqlite *q = of_store(s);
+    struct ids ids = {.items = NULL};
+    enum gw_err err = LOCKED(q, revoke_sessions(q, r, &ids));
+    for (size_t i = 0; err == GW_OK && i < ids.n; i++) {
+        store_tell(s, STORE_ENDED, ids.items[i]);
+        fn(arg, ids.items[i]);
     }
+    if (err == GW_OK && ids.is_cut)
+        store_tell(s, STORE_UNKNOWN, NULL);
+    free(ids.items);
+    return err;
+}
 
-LOCKED(op_put, (struct store * s, const struct store_row *row), put(q, row))
-LOCKED(op_get, (struct store * s, const uint8_t id[DIGEST_BYTES], struct store_row *ret_row), get(q, id, ret_row))
-LOCKED(op_touch, (struct store * s, const uint8_t id[DIGEST_BYTES], int64_t seen_s), touch(q, id, seen_s))
-LOCKED(op_delete, (struct store * s, const uint8_t id[DIGEST_BYTES]), delete (q, id))
-LOCKED(op_use, (struct store * s, const uint8_t id[DIGEST_BYTES], int64_t expires_s), use_attempt(q, id, expires_s))
-LOCKED(op_sweep, (struct store * s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed), sweep(q, now_s, idle_s, ret_n_removed))
+static enum gw_err op_list(struct store *s, const uint8_t *after, size_t n_max, int64_t now_s, struct store_row *rows,
+                           size_t *ret_n)
+{
+    struct sqlite *q = of_store(s);
+    return LOCKED(q, list(q, after, n_max, now_s, rows, ret_n));
+}
+
+static enum gw_err op_use(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t expires_s)
+{
+    struct sqlite *q = of_store(s);
+    return LOCKED(q, use_once(q, id, expires_s));
+}
+
+static enum gw_err op_sweep(struct store *s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed)
+{
+    struct sqlite *q = of_store(s);
+    return LOCKED(q, sweep(q, now_s, idle_s, ret_n_removed));
+}
 
 static const struct store_ops SQLITE_OPS = {
     .close = close_db,
     .session_put = op_put,
     .session_get = op_get,
     .session_touch = op_touch,
-    .session_delete = op_delete,
+    .session_need = op_need,
+    .session_lease = op_lease,
+    .session_release = op_release,
+    .session_replace = op_replace,
+    .session_end = op_end,
+    .revoke = op_revoke,
+    .session_list = op_list,
     .use_once = op_use,
     .sweep = op_sweep,
 };
@@ -404,21 +846,37 @@ static void log_refusal(const char *path, const char *reason)
     log_event(LOG_ERROR, "session store cannot be opened", LOG_KV("path", view_of(path)), LOG_KV("reason", view_of(reason)));
 }
 
+/* *ret_reason: NULL = errno says it. */
+static enum gw_err claim_files(const char *path, int *ret_lock_fd, const char **ret_reason)
+{
+    *ret_reason = NULL;
+    if (lock_file(path, ret_lock_fd) != GW_OK) {
+        if (errno == EWOULDBLOCK)
+            *ret_reason = "another gateway uses it; several need session.store: postgres";
+        return GW_E_IO;
+    }
+    return make_file(path);
+}
+
 enum gw_err sqlite_open(const char *path, struct store **ret_store)
 {
     bool is_memory = strcmp(path, ":memory:") == 0;
-    if (!is_memory && make_file(path) != GW_OK) {
-        log_refusal(path, strerror(errno));
-        return GW_E_IO;
-    }
     struct sqlite *q = calloc(1, sizeof(*q));
+    const char *reason = NULL;
     if (q == NULL)
         return GW_E_NOMEM;
     q->base.ops = &SQLITE_OPS;
+    q->lock_fd = -1;
     pthread_mutex_init(&q->lock, NULL);
-    enum gw_err err = open_db(q, path, is_memory);
+    enum gw_err err = is_memory ? GW_OK : claim_files(path, &q->lock_fd, &reason);
     if (err != GW_OK) {
-        log_refusal(path, err == GW_E_INVALID ? "not a session database of this version" : sqlite3_errmsg(q->db));
+        log_refusal(path, reason != NULL ? reason : strerror(errno));
+    } else {
+        err = open_db(q, path, is_memory);
+        if (err != GW_OK)
+            log_refusal(path, err == GW_E_INVALID ? "not a session database of this version" : sqlite3_errmsg(q->db));
+    }
+    if (err != GW_OK) {
         close_db(&q->base);
         return err;
     }

@@ -1,5 +1,7 @@
 #include "store/backend.h"
 
+#include <stdlib.h>
+
 enum gw_err store_open(const char *path, struct store **ret_store)
 {
     return sqlite_open(path, ret_store);
@@ -11,11 +13,14 @@ void store_close(struct store *s)
         s->ops->close(s);
 }
 
+static bool fits(const struct store_row *row)
+{
+    return row->label.n <= STORE_SEALED_MAX && row->secret.n <= STORE_SEALED_MAX;
+}
+
 enum gw_err store_session_put(struct store *s, const struct store_row *row)
 {
-    if (row->label.n > STORE_SEALED_MAX || row->secret.n > STORE_SEALED_MAX)
-        return GW_E_LIMIT;
-    return s->ops->session_put(s, row);
+    return fits(row) ? s->ops->session_put(s, row) : GW_E_LIMIT;
 }
 
 enum gw_err store_session_get(struct store *s, const uint8_t id[DIGEST_BYTES], struct store_row *ret_row)
@@ -28,14 +33,86 @@ enum gw_err store_session_touch(struct store *s, const uint8_t id[DIGEST_BYTES],
     return s->ops->session_touch(s, id, seen_s);
 }
 
-enum gw_err store_session_delete(struct store *s, const uint8_t id[DIGEST_BYTES])
+enum gw_err store_session_need(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t need)
 {
-    return s->ops->session_delete(s, id);
+    return s->ops->session_need(s, id, need);
+}
+
+enum gw_err store_session_lease(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t version, int64_t now_s, int64_t until_s,
+                                bool is_granting, enum store_lease *ret_lease)
+{
+    return s->ops->session_lease(s, id, version, now_s, until_s, is_granting, ret_lease);
+}
+
+enum gw_err store_session_release(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t version)
+{
+    return s->ops->session_release(s, id, version);
+}
+
+enum gw_err store_session_replace(struct store *s, const struct store_row *row)
+{
+    return fits(row) ? s->ops->session_replace(s, row) : GW_E_LIMIT;
+}
+
+enum gw_err store_session_end(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t now_ms, int64_t tomb_s)
+{
+    return s->ops->session_end(s, id, now_ms, tomb_s);
+}
+
+bool store_mac_is_none(const uint8_t mac[DIGEST_BYTES])
+{
+    static const uint8_t none[DIGEST_BYTES];
+    return memcmp(mac, none, DIGEST_BYTES) == 0;
+}
+
+enum gw_err store_revoke(struct store *s, const struct store_revocation *r, void (*fn)(void *arg, const uint8_t id[DIGEST_BYTES]),
+                         void *arg)
+{
+    return store_mac_is_none(r->mac) ? GW_E_INVALID : s->ops->revoke(s, r, fn, arg);
+}
+
+enum gw_err store_session_list(struct store *s, const uint8_t *after, size_t n_max, int64_t now_s,
+                               void (*fn)(void *arg, const struct store_row *row), void *arg)
+{
+    size_t n = 0;
+    if (n_max > STORE_LIST_MAX)
+        return GW_E_LIMIT;
+    struct store_row *rows = calloc(n_max + 1, sizeof(*rows));
+    if (rows == NULL)
+        return GW_E_NOMEM;
+    enum gw_err err = s->ops->session_list(s, after, n_max, now_s, rows, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (err == GW_OK)
+            fn(arg, &rows[i]);
+        store_row_deinit(&rows[i]);
+    }
+    free(rows);
+    return err;
 }
 
 enum gw_err store_use_once(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t expires_s)
 {
     return s->ops->use_once(s, id, expires_s);
+}
+
+void store_watch(struct store *s, store_watch_fn fn, void *arg)
+{
+    s->watch_fn = fn;
+    s->watch_arg = arg;
+    if (s->ops->watch != NULL)
+        s->ops->watch(s);
+}
+
+bool store_is_watching(const struct store *s)
+{
+    return s->ops->is_watching == NULL || s->ops->is_watching(s);
+}
+
+void store_tell(const struct store *s, enum store_change change, const uint8_t *id)
+{
+    static const uint8_t none[DIGEST_BYTES];
+    if (s->watch_fn != NULL)
+        s->watch_fn(s->watch_arg, change, id == NULL ? none : id);
 }
 
 enum gw_err store_sweep(struct store *s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed)

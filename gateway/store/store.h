@@ -3,7 +3,8 @@
  * Every function blocks: call them on the job pool only. Back ends: SQLite (WAL, one gateway) and PostgreSQL (several).
  * Rows hold nothing readable without the server's key; tokens and claims not without the cookie either (DESIGN 5).
  * Logout is stronger than login and refresh: it leaves a tombstone, and adding or replacing a row looks at the tombstones in the
- * same transaction. What the tombstones compare: `begun_s` by our clock, `issued_s` by the provider's.
+ * same transaction. What the tombstones compare: `begun_ms` by our clock, `issued_s` by the provider's; one of the two is enough to
+ * refuse a new row. A row that is there already was left by the logout or came after it: only `issued_s` speaks against replacing it.
  * Errors: GW_E_NOTFOUND no such row; GW_E_EXPIRED used before, or logged out meanwhile; GW_E_IO the store failed; GW_E_LIMIT full.
  * What failed and why is logged here, once per outage: the reason does not fit an error code.
  * Owns: rows handed out belong to the caller (store_row_deinit). Threads: any; the back end locks. */
@@ -16,8 +17,10 @@ enum {
     STORE_SEALED_MAX = 256 * 1024,
     STORE_SESSIONS_MAX = 1000 * 1000, /* rows */
     STORE_ATTEMPTS_MAX = 1000 * 1000, /* used attempts remembered */
+    STORE_TOMBS_MAX = 1000 * 1000,    /* logouts remembered; each further one refuses all logins that had begun by then */
     STORE_SWEEP_MAX = 1000,           /* rows removed by one call */
     STORE_REVOKE_MAX = 10000,         /* rows told of by one call; if there are more, STORE_UNKNOWN is told too */
+    STORE_LIST_MAX = 1000,            /* rows listed by one call */
     STORE_UNWATCHED_S = 1,
 };
 
@@ -29,7 +32,7 @@ struct store_row {
     uint8_t sub_mac[DIGEST_BYTES]; /* HMAC of (iss, sub) */
     int64_t version;               /* counts writes, for compare-and-swap */
     int64_t created_s, seen_s, expires_s;
-    int64_t begun_s;   /* when the login began that made it, our clock */
+    int64_t begun_ms;  /* when the login began that made it, our clock */
     int64_t issued_s;  /* iat of that login's ID token, the provider's clock */
     int64_t need;      /* a stronger login that was asked for, as session.h packs it; 0 = none */
     struct buf label;  /* sealed username and address, server's key */
@@ -61,7 +64,7 @@ enum store_lease {
  * store_session_release(), nobody knows which refresh token is valid, and the next to come removes the row. */
 enum gw_err store_session_lease(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t version, int64_t now_s, int64_t until_s,
                                 bool is_granting, enum store_lease *ret_lease) GW_MUST_CHECK;
-/* Gives a lease back with nothing changed. */
+/* Gives a lease back with nothing changed. None to give back is fine. */
 enum gw_err store_session_release(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t version) GW_MUST_CHECK;
 /* Compare-and-swap: takes label and secret of row where id and version match, sets the version to version + 1, ends the lease.
  * GW_E_NOTFOUND: gone, or another version; never adds a row. GW_E_EXPIRED: a tombstone speaks against it; the row is removed. */
@@ -69,25 +72,25 @@ enum gw_err store_session_replace(struct store *s, const struct store_row *row) 
 
 /* --- ending --- */
 
-/* Absent is fine. */
-enum gw_err store_session_delete(struct store *s, const uint8_t id[DIGEST_BYTES]) GW_MUST_CHECK;
 /* One session, by whoever holds its cookie or the admin: removes the row and leaves a tombstone until tomb_s against logins of
- * the same (iss, sid) - without a sid of the same (iss, sub) - that began at or before now_s. Absent is fine. */
-enum gw_err store_session_end(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t now_s, int64_t tomb_s) GW_MUST_CHECK;
+ * the same (iss, sid) - without a sid of the same (iss, sub) - that began at or before now_ms. Absent is fine.
+ * tomb_s of 0: no tombstone, for a session that gives way to a newer one of the same person; that is no logout, and
+ * other logins under way in the same browser go on. */
+enum gw_err store_session_end(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t now_ms, int64_t tomb_s) GW_MUST_CHECK;
 
 struct store_revocation {
-    bool by_sub; /* false: by sid */
-    uint8_t mac[DIGEST_BYTES];
-    int64_t issued_until_s; /* rows issued by then go, and none such is added any more; INT64_MAX: whenever */
-    int64_t begun_until_s;  /* none that began by then is added any more */
-    int64_t tomb_s;         /* until when the tombstone stands */
+    bool by_sub;               /* false: by sid */
+    uint8_t mac[DIGEST_BYTES]; /* GW_E_INVALID if it is all zeroes */
+    int64_t issued_until_s;    /* rows issued by then go, and none such is added any more; INT64_MAX: whenever */
+    int64_t begun_until_ms;    /* none that began by then is added any more */
+    int64_t tomb_s;            /* until when the tombstone stands */
 };
 /* All sessions that the provider ended. fn is called for each row removed, at most STORE_REVOKE_MAX; the transaction is done by then. */
 enum gw_err store_revoke(struct store *s, const struct store_revocation *r, void (*fn)(void *arg, const uint8_t id[DIGEST_BYTES]),
                          void *arg) GW_MUST_CHECK;
 
-/* Up to n_max rows that have not expired in order of id, after the given one (NULL: from the start), without their secrets. Each row is the
- * callback's for the call only. */
+/* Up to n_max rows (GW_E_LIMIT if more than STORE_LIST_MAX) that have not expired in order of id, after the given one (NULL: from the
+ * start), without their secrets. Each row is the callback's for the call only, which may use the store; no call unless GW_OK. */
 enum gw_err store_session_list(struct store *s, const uint8_t *after, size_t n_max, int64_t now_s,
                                void (*fn)(void *arg, const struct store_row *row), void *arg) GW_MUST_CHECK;
 
@@ -106,7 +109,7 @@ enum store_change {
 };
 typedef void (*store_watch_fn)(void *arg, enum store_change change, const uint8_t id[DIGEST_BYTES]);
 /* Once, before other threads use the store. fn is told of every row ended or changed, by us or by others, on some thread of the store's
- * or in the call that did it; it must not block or call the store. */
+ * or in the call that did it; it must not block or call the store. Not of rows swept: whoever holds one judges its limits too. */
 void store_watch(struct store *s, store_watch_fn fn, void *arg);
 /* False: changes by others may go untold now, so what is in memory must be read again after STORE_UNWATCHED_S. */
 bool store_is_watching(const struct store *s);

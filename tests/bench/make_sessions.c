@@ -74,6 +74,8 @@ static void begin_one(struct maker *m, struct view token)
         .access_token = token,
         .refresh_token = view_at(token.p, 128),
         .access_expires_s = epoch_now_s() + 3600,
+        .begun_ms = epoch_now_ms(),
+        .issued_s = epoch_now_s(),
         .iss = VIEW(ISSUER),
         .sub = view_of(sub),
         .sid = view_of(sid),

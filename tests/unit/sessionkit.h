@@ -132,11 +132,60 @@ static inline enum gw_err fake_touch(struct store *s, const uint8_t id[DIGEST_BY
     return fake_count(f, &f->n_touches, &f->fail_touch) ? GW_E_IO : store_session_touch(f->inner, id, seen_s);
 }
 
-static inline enum gw_err fake_delete(struct store *s, const uint8_t id[DIGEST_BYTES])
+static inline enum gw_err fake_need(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t need)
+{
+    return store_session_need(of_store(s)->inner, id, need);
+}
+
+static inline enum gw_err fake_lease(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t version, int64_t now_s,
+                                     int64_t until_s, bool is_granting, enum store_lease *ret_lease)
+{
+    return store_session_lease(of_store(s)->inner, id, version, now_s, until_s, is_granting, ret_lease);
+}
+
+static inline enum gw_err fake_release(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t version)
+{
+    return store_session_release(of_store(s)->inner, id, version);
+}
+
+static inline enum gw_err fake_replace(struct store *s, const struct store_row *row)
+{
+    return store_session_replace(of_store(s)->inner, row);
+}
+
+static inline enum gw_err fake_end(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t now_ms, int64_t tomb_s)
 {
     struct fake *f = of_store(s);
     fake_hold(f, &f->hold_delete);
-    return fake_count(f, &f->n_deletes, &f->fail_delete) ? GW_E_IO : store_session_delete(f->inner, id);
+    return fake_count(f, &f->n_deletes, &f->fail_delete) ? GW_E_IO : store_session_end(f->inner, id, now_ms, tomb_s);
+}
+
+static inline enum gw_err fake_revoke(struct store *s, const struct store_revocation *r,
+                                      void (*fn)(void *arg, const uint8_t id[DIGEST_BYTES]), void *arg)
+{
+    return store_revoke(of_store(s)->inner, r, fn, arg);
+}
+
+static inline enum gw_err fake_list(struct store *s, const uint8_t *after, size_t n_max, int64_t now_s, struct store_row *rows,
+                                    size_t *ret_n)
+{
+    struct store *inner = of_store(s)->inner;
+    return inner->ops->session_list(inner, after, n_max, now_s, rows, ret_n);
+}
+
+static inline enum gw_err fake_use_once(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t expires_s)
+{
+    return store_use_once(of_store(s)->inner, id, expires_s);
+}
+
+static inline void fake_watch(struct store *s)
+{
+    store_watch(of_store(s)->inner, s->watch_fn, s->watch_arg);
+}
+
+static inline bool fake_is_watching(const struct store *s)
+{
+    return store_is_watching(((const struct fake *)(const void *)s)->inner);
 }
 
 static inline enum gw_err fake_sweep(struct store *s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed)
@@ -148,8 +197,17 @@ static const struct store_ops FAKE_OPS = {
     .session_put = fake_put,
     .session_get = fake_get,
     .session_touch = fake_touch,
-    .session_delete = fake_delete,
+    .session_need = fake_need,
+    .session_lease = fake_lease,
+    .session_release = fake_release,
+    .session_replace = fake_replace,
+    .session_end = fake_end,
+    .revoke = fake_revoke,
+    .session_list = fake_list,
+    .use_once = fake_use_once,
     .sweep = fake_sweep,
+    .watch = fake_watch,
+    .is_watching = fake_is_watching,
 };
 
 /* ---- a set of it all ---- */
@@ -294,6 +352,8 @@ static inline struct session_new_spec spec_of(const char *claims)
         .access_token = VIEW("access-token-canary"),
         .refresh_token = VIEW("refresh-token-canary"),
         .access_expires_s = NOW_S + 300,
+        .begun_ms = (NOW_S - 30) * 1000,
+        .issued_s = NOW_S - 1,
         .iss = VIEW("https://auth.example.org/application/o/repogate/"),
         .sub = VIEW("dora-canary-sub"),
         .sid = VIEW("sid-canary"),

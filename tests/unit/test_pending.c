@@ -21,7 +21,7 @@ static struct seal_ring *ring_of(uint8_t first, size_t n)
 static struct pending make(struct view rd, int64_t now_s)
 {
     struct pending p;
-    ck_assert_int_eq(pending_new(rd, now_s, &p), GW_OK);
+    ck_assert_int_eq(pending_new(rd, now_s * 1000, &p), GW_OK);
     return p;
 }
 
@@ -316,7 +316,7 @@ static enum gw_err fail_use(struct store *s, const uint8_t id[DIGEST_BYTES], int
 START_TEST(store_that_fails_lets_nobody_go_on)
 {
     static const struct store_ops OPS = {.use_once = fail_use};
-    struct store store = {&OPS};
+    struct store store = {.ops = &OPS};
     struct answers a = {.n_left = 1};
     struct jobs *jobs = NULL;
     struct pending p = make(VIEW("/"), NOW_S);

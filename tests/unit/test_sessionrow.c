@@ -104,7 +104,7 @@ static void assert_absent(struct view dump, struct view canary, const char *file
 START_TEST(database_and_wal_hold_neither_token_nor_claim_nor_cookie)
 {
     static char dump[4 * 1024 * 1024];
-    static const char *const SUFFIXES[] = {"", "-wal", "-shm"};
+    static const char *const SUFFIXES[] = {"", "-wal", "-shm", ".lock"};
     char dir[] = "/tmp/test_session.XXXXXX", path[64], name[80];
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/sessions.db", dir);
@@ -126,7 +126,7 @@ START_TEST(database_and_wal_hold_neither_token_nor_claim_nor_cookie)
         assert_absent(all, view_at(d.text, 12), name);
     }
     set_free(x);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         snprintf(name, sizeof(name), "%s%s", path, SUFFIXES[i]);
         unlink(name);
     }

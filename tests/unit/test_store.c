@@ -23,8 +23,8 @@ static void make_dir(void)
 
 static void remove_dir(void)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal", ".lock"};
+    for (size_t i = 0; i < 5; i++) {
         char name[128];
         snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
         unlink(name);
@@ -114,7 +114,7 @@ START_TEST(unknown_row_is_not_found_and_deleting_it_is_fine)
     uint8_t id[DIGEST_BYTES] = {1};
     ck_assert_int_eq(store_session_get(s, id, &row), GW_E_NOTFOUND);
     ck_assert_int_eq(store_session_touch(s, id, 1), GW_E_NOTFOUND);
-    ck_assert_int_eq(store_session_delete(s, id), GW_OK);
+    ck_assert_int_eq(store_session_end(s, id, 1000000, 0), GW_OK);
     store_close(s);
 }
 END_TEST
@@ -125,7 +125,7 @@ START_TEST(deleted_row_is_gone)
     uint8_t id[DIGEST_BYTES];
     set_id(id, 7);
     ck_assert_int_eq(put(s, 7, 1, 2), GW_OK);
-    ck_assert_int_eq(store_session_delete(s, id), GW_OK);
+    ck_assert_int_eq(store_session_end(s, id, 1000000, 0), GW_OK);
     ck_assert(!has(s, 7));
     store_close(s);
 }
@@ -323,7 +323,7 @@ static void slurp(char *out, size_t cap, size_t *ret_n)
 
 START_TEST(refuses_what_it_does_not_know_and_leaves_it_alone)
 {
-    static const char *const SQL[] = {"CREATE TABLE session (id); PRAGMA user_version = 2", "CREATE TABLE other (x)", NULL};
+    static const char *const SQL[] = {"CREATE TABLE session (id); PRAGMA user_version = 3", "CREATE TABLE other (x)", NULL};
     static char before[65536], after[65536];
     size_t n_before, n_after;
     struct store *s = NULL;
@@ -429,7 +429,7 @@ START_TEST(logouts_and_used_attempts_wait_for_the_disk_and_logins_do_not)
         ck_assert_int_eq(put(s, 8 + (unsigned)round, 1, 2), GW_OK);
         ck_assert_int_eq(store_session_touch(s, id, 5), GW_OK);
         ck_assert_int_eq(n_syncs, 0);
-        ck_assert_int_eq(store_session_delete(s, id), GW_OK);
+        ck_assert_int_eq(store_session_end(s, id, 1000000, 0), GW_OK);
         ck_assert_int_ge(n_syncs, 1);
         n_syncs = 0;
         other[0]++;
