@@ -136,6 +136,8 @@ static int make_shared(struct app *a)
         return unable("the audit log cannot be opened (another gateway may hold it)", c->audit.path, err);
     if ((err = visibility_new(&gw->visibility)) != GW_OK)
         return unable("no memory", "visibility", err);
+    if ((err = throttle_new(c->server.logins_per_minute, &gw->login_throttle)) != GW_OK)
+        return unable("no memory", "logins", err);
     struct sessions_spec spec = {
         .store = gw->store,
         .jobs = gw->jobs,
@@ -282,6 +284,7 @@ static void tear_down(struct app *a)
     for (size_t i = 0; i < a->n_workers; i++)
         worker_deinit(&a->workers[i]);
     visibility_free(gw->visibility);
+    throttle_free(gw->login_throttle);
     journal_close(gw->journal);
     store_close(gw->store);
     jobs_free(gw->jobs);

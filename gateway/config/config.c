@@ -16,6 +16,7 @@
 enum {
     CONFIG_ARENA_BYTES = 4 * 1024 * 1024,
     CONFIG_THREADS_MAX = 256,
+    CONFIG_LOGINS_MAX = 1000 * 1000,
     CONFIG_ENV_NAME_MAX = 64,
 };
 
@@ -217,6 +218,16 @@ static void build_threads(struct builder *b)
     b->c->server.threads = (unsigned)n;
 }
 
+static void build_logins_per_minute(struct builder *b)
+{
+    const struct confvalue *v = value_of(b, CONFKEY_SERVER_LOGINS_PER_MINUTE);
+    uint64_t n = 0;
+
+    if (v->is_usable && (view_to_u64(view_of(v->self.text), &n) != GW_OK || n == 0 || n > CONFIG_LOGINS_MAX))
+        refuse(b, CONFKEY_SERVER_LOGINS_PER_MINUTE, NULL, "expected a whole number from 1 to %d", CONFIG_LOGINS_MAX);
+    b->c->server.logins_per_minute = (unsigned)n;
+}
+
 static void build_server(struct builder *b)
 {
     struct config *c = b->c;
@@ -233,6 +244,7 @@ static void build_server(struct builder *b)
     struct config_strings dialects = keep_list(b, CONFKEY_SERVER_DIALECTS);
     c->server.has_nginx = dialects.n > 0; /* nginx is the one word accepted */
     build_threads(b);
+    build_logins_per_minute(b);
     c->server.contact = keep_text(b, CONFKEY_SERVER_CONTACT);
 }
 

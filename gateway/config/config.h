@@ -36,9 +36,10 @@ struct config {
         bool is_https;
         struct ipnet trusted_proxies[IPADDR_NETS_MAX];
         size_t n_trusted_proxies;
-        char *proxy_secret_file; /* "" = none */
-        bool has_nginx;          /* dialects: only nginx is built so far; another name is refused saying so */
-        unsigned threads;        /* 0 resolved to the number of cores */
+        char *proxy_secret_file;    /* "" = none */
+        bool has_nginx;             /* dialects: only nginx is built so far; another name is refused saying so */
+        unsigned threads;           /* 0 resolved to the number of cores */
+        unsigned logins_per_minute; /* from one address: 1 to 1,000,000 */
         char *contact;
     } server;
     struct {

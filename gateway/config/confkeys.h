@@ -39,6 +39,9 @@ enum confkey_type {
     X(SERVER_DIALECTS, "server.dialects", LIST, "nginx", "nginx", "traefik,caddy,haproxy,envoy",                                \
       "Which auth endpoints exist; the others answer 404.")                                                                     \
     X(SERVER_THREADS, "server.threads", INTEGER, "0", "", "", "Event loops; 0 = one per core.")                                 \
+    X(SERVER_LOGINS_PER_MINUTE, "server.logins_per_minute", INTEGER, "600", "", "",                                             \
+      "Logins that one client address (IPv6: one /64) may begin in a minute, at once or one by one; more are answered 429. "    \
+      "Raise it if a large office comes from one address.")                                                                     \
     X(SERVER_CONTACT, "server.contact", TEXT, "", "", "", "Whom to ask, shown on pages that refuse.")                           \
     X(OIDC_ISSUER, "oidc.issuer", URL, NULL, "", "",                                                                            \
       "Authentik's issuer, to the byte as it stands in its tokens, trailing slash included.")                                   \

@@ -15,6 +15,7 @@
 #include "proxy/relay.h"
 #include "proxy/tunnel.h"
 #include "store/session.h"
+#include "store/throttle.h"
 #include "util/seal.h"
 #include "util/secretfile.h"
 #include "workspace/driver.h"
@@ -29,6 +30,7 @@ struct gateway {
     struct store *store;
     struct sessions *sessions;
     const struct seal_ring *ring;
+    struct throttle *login_throttle;
     struct secretfile *proxy_secret; /* NULL = none is asked for */
     struct journal *journal;
     struct visibility *visibility;

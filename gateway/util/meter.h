@@ -16,6 +16,7 @@
     X(METER_DECISION_ERROR, "repogate_decisions_total", "outcome=\"error\"", "counter", "Decisions by outcome.")               \
     X(METER_LOGIN_OK, "repogate_logins_total", "result=\"ok\"", "counter", "Logins by result.")                                \
     X(METER_LOGIN_FAILED, "repogate_logins_total", "result=\"failed\"", "counter", "Logins by result.")                        \
+    X(METER_LOGIN_LIMITED, "repogate_logins_total", "result=\"limited\"", "counter", "Logins by result.")                      \
     X(METER_BEARER_VERIFIED, "repogate_bearer_verifications_total", "", "counter", "Bearer tokens verified by signature.")     \
     X(METER_ASSERTIONS_SIGNED, "repogate_assertions_signed_total", "", "counter",                                              \
       "Assertions signed; more are sent, since one is reused.")                                                                \
