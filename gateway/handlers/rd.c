@@ -8,10 +8,20 @@ static bool is_raw_target(struct view v)
     return view_starts(v, VIEW("/")) || view_starts(v, VIEW("http://")) || view_starts(v, VIEW("https://"));
 }
 
+static bool is_raw_tail(struct view query)
+{
+    return view_starts(query, VIEW("rd=")) && is_raw_target(view_skip(query, 3));
+}
+
+struct view rd_own_query(struct view query)
+{
+    return is_raw_tail(query) ? VIEW_NONE : query;
+}
+
 static struct view find(struct view query, struct arena *a)
 {
     struct view value;
-    if (view_starts(query, VIEW("rd=")) && is_raw_target(view_skip(query, 3)))
+    if (is_raw_tail(query))
         return view_skip(query, 3);
     return form_get(query, VIEW("rd"), a, &value) == FORM_ONE ? value : VIEW_NONE;
 }

@@ -12,4 +12,6 @@
 
 enum { RD_MAX_BYTES = 2048 };
 
+/* What of the query is ours to read: nothing if it is a raw tail, whose parameters are those of the address. */
+struct view rd_own_query(struct view query);
 struct view rd_pick(struct view query, const struct uri *public_uri, struct arena *a);

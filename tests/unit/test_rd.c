@@ -52,6 +52,16 @@ START_TEST(goes_to_our_own_origin_or_home)
 }
 END_TEST
 
+START_TEST(parameters_of_a_raw_address_are_not_ours)
+{
+    ck_view_eq(rd_own_query(VIEW("again=1&rd=%2F")), "again=1&rd=%2F");
+    ck_view_eq(rd_own_query(VIEW("rd=%2Fx&again=1")), "rd=%2Fx&again=1");
+    ck_assert_uint_eq(rd_own_query(VIEW("rd=/x?y=1&again=1")).n, 0);
+    ck_assert_uint_eq(rd_own_query(VIEW("rd=https://dev.example.org/x?y=1&again=1")).n, 0);
+    ck_assert_uint_eq(rd_own_query(VIEW_NONE).n, 0);
+}
+END_TEST
+
 START_TEST(too_long_a_target_becomes_home)
 {
     static char query[RD_MAX_BYTES + 8] = "rd=/";
@@ -69,6 +79,7 @@ int main(void)
     Suite *s = suite_create("rd");
     TCase *t = tcase_create("rd");
     tcase_add_loop_test(t, goes_to_our_own_origin_or_home, 0, sizeof(cases) / sizeof(cases[0]));
+    tcase_add_test(t, parameters_of_a_raw_address_are_not_ours);
     tcase_add_test(t, too_long_a_target_becomes_home);
     suite_add_tcase(s, t);
     return support_run(s);
