@@ -518,7 +518,7 @@ class DevProvider {
       aud: this.clientId,
       exp,
       iat,
-      ...(authTime && { auth_time: authTime }),
+      ...(authTime > (person.authAgo ?? 0) && { auth_time: authTime - (person.authAgo ?? 0) }), // authAgo: seconds; Infinity: not said
       acr: 'goauthentik.io/providers/oauth2/default',
       ...(amr && { amr }),
       ...(nonce && { nonce }),

@@ -16,7 +16,7 @@ struct record_decision {
     struct view id; /* UUIDv7 of the decision */
     int64_t now_ms;
     struct view decision; /* allow, deny, login */
-    struct view outcome;  /* allowed, denied, login_required, error, refused */
+    struct view outcome;  /* allowed, denied, login_required, step_up, error, refused */
     struct view reason, reason_text;
     struct record_subject subject;
     struct view forge, owner, name, visibility;                      /* forge.n == 0: no repository */

@@ -2,8 +2,11 @@
  * used, and only then is the code redeemed (RFC 6749 10.12, OpenID Connect Core 3.1.2.7). */
 #include "handlers/again.h"
 #include "handlers/handlers.h"
+#include "handlers/identify.h"
+#include "handlers/ratelimit.h"
 #include "handlers/recorder.h"
 #include "handlers/reply.h"
+#include "handlers/stronger.h"
 #include "http/cookie.h"
 #include "http/form.h"
 #include "http/original.h"
@@ -13,13 +16,15 @@
 #include "util/meter.h"
 #include "util/secret.h"
 
-enum { NAME_MAX_BYTES = 256 };
+enum { NAME_MAX_BYTES = 256, SAID_MAX_BYTES = 200 };
 
 struct callback {
     struct exchange *x;
     struct pending pending;
     struct view cookie_name, code;
     struct principal *who; /* counted, once the provider has answered */
+    struct identify visitor;
+    const char *stale; /* why the attempt is worth nothing */
     char ip[IPADDR_TEXT_MAX + 1];
 };
 
@@ -27,7 +32,14 @@ static void end(struct exchange *x)
 {
     struct callback *c = x->state;
     principal_unref(c->who);
+    identify_end(&c->visitor);
     secret_wipe(&c->pending, sizeof(c->pending));
+}
+
+/* Where the browser was going; "/" while the attempt has not been opened. */
+static const char *wanted(const struct callback *c)
+{
+    return c->pending.rd[0] == '\0' ? "/" : c->pending.rd;
 }
 
 static void fail(struct callback *c, int status, const char *reason, const char *title, const char *text, struct view detail)
@@ -39,12 +51,22 @@ static void fail(struct callback *c, int status, const char *reason, const char 
     if (c->cookie_name.n > 0)
         reply_set_cookie(x, c->cookie_name, VIEW_NONE, 0);
     again_clear(x);
-    reply_problem(x,
-                  &(struct reply_problem){.status = status, .reason = reason, .title = title, .text = text, .retry_href = "/"});
+    reply_problem(
+        x, &(struct reply_problem){.status = status, .reason = reason, .title = title, .text = text, .retry_href = wanted(c)});
 }
 
-/* A stale tab or a lost cookie is not the person's fault: begin again, once, then say so. Never a loop. */
-static void restart(struct callback *c, const char *why)
+/* The attempt is over, well. */
+static void go_on(struct callback *c)
+{
+    struct exchange *x = c->x;
+    struct view parts[] = {view_of(x->core->gateway->config->server.public_url), view_of(wanted(c))};
+    if (c->cookie_name.n > 0)
+        reply_set_cookie(x, c->cookie_name, VIEW_NONE, 0);
+    again_clear(x);
+    reply_redirect(x, 302, arena_join(&x->arena, parts, 2));
+}
+
+static void begin_again(struct callback *c, const char *why)
 {
     struct exchange *x = c->x;
     if (again_is_marked(x)) {
@@ -60,6 +82,24 @@ static void restart(struct callback *c, const char *why)
         reply_set_cookie(x, c->cookie_name, VIEW_NONE, 0);
     again_mark(x);
     reply_redirect(x, 302, VIEW(AGAIN_LOGIN_TARGET));
+}
+
+static void on_visitor(struct identify *i, enum identified found)
+{
+    struct callback *c = GW_OWNER(i, struct callback, visitor);
+    if (found == IDENTIFIED_KNOWN && i->session != NULL)
+        go_on(c);
+    else
+        begin_again(c, c->stale);
+}
+
+/* A stale tab or a lost cookie is not the person's fault. The back button after a login leads to an answer that was used; whoever is
+ * logged in by then goes on. Otherwise: begin again, once, then say so. Never a loop. */
+static void restart(struct callback *c, const char *why)
+{
+    c->stale = why;
+    c->visitor = (struct identify){.x = c->x, .done = on_visitor};
+    identify_begin(&c->visitor);
 }
 
 /* ---- the session ---- */
@@ -103,11 +143,17 @@ static void on_created(void *arg, enum gw_err err, struct view cookie)
     }
     meter_inc(METER_LOGIN_OK);
     end_old_session(x);
-    struct view parts[] = {view_of(gw->config->server.public_url), view_of(c->pending.rd)};
     reply_set_cookie(x, view_of(gw->cookie_name), cookie, -1);
-    reply_set_cookie(x, c->cookie_name, VIEW_NONE, 0);
-    again_clear(x);
-    reply_redirect(x, 302, arena_join(&x->arena, parts, 2));
+    again_count(x);
+    go_on(c);
+}
+
+/* What the login was asked for stays with the session that it makes, so that it is not asked for twice. */
+static int64_t need_asked(const struct callback *c)
+{
+    struct stronger asked = stronger_unpack(c->pending.need);
+    asked.is_asked = true;
+    return stronger_pack(&asked);
 }
 
 static void on_redeemed(void *arg, enum gw_err err, const char *detail, const struct provider_login *login)
@@ -134,6 +180,7 @@ static void on_redeemed(void *arg, enum gw_err err, const char *detail, const st
         .sid = principal_sid(c->who),
         .username = principal_username(c->who),
         .ip = view_of(c->ip),
+        .need = need_asked(c),
     };
     err = session_create(x->core->gateway->sessions, x->core->loop, &spec, on_created, c);
     if (err != GW_OK)
@@ -183,19 +230,81 @@ static const char *open_attempt(struct callback *c, struct view state)
     return pending_has_state(&c->pending, state) ? NULL : "the state belongs to another attempt";
 }
 
+/* RFC 6749 4.1.2.1, OpenID Connect Core 3.1.2.6; for people. */
+static const struct said {
+    const char *error;
+    int status;
+    const char *reason, *text;
+} said[] = {
+    {"access_denied", 403, "provider_refused", "You have no access to this application, or the login was cancelled."},
+    {"login_required", 403, "provider_refused", "The identity provider wants you to log in there first. Try again."},
+    {"interaction_required", 403, "provider_refused",
+     "The identity provider has a question that only you can answer. Try again."},
+    {"consent_required", 403, "provider_refused", "The identity provider wants your consent first. Try again."},
+    {"account_selection_required", 403, "provider_refused",
+     "The identity provider wants you to choose an account first. Try again."},
+    {"unmet_authentication_requirements", 403, "step_up_failed",
+     "The identity provider cannot log you in as strongly as is needed here."},
+    {"temporarily_unavailable", 503, "provider_unavailable",
+     "The identity provider takes no logins at the moment. Try again in a few minutes."},
+    {"server_error", 502, "provider_unavailable",
+     "Something went wrong at the identity provider. Try again; if it happens again, tell the operators."},
+    {"invalid_request", 502, "login_refused", NULL},
+    {"invalid_scope", 502, "login_refused", NULL},
+    {"unauthorized_client", 502, "login_refused", NULL},
+    {"unsupported_response_type", 502, "login_refused", NULL},
+};
+static const struct said said_else = {"", 403, "provider_refused",
+                                      "It may be that you have no access to this application, or that the login was cancelled."};
+#define SAID_TO_OPERATORS \
+    "The identity provider does not understand how this gateway asks for a login. Only the operators can put that right."
+
+static const struct said *find_said(struct view error)
+{
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+        if (view_eq(error, view_of(said[i].error)))
+            return &said[i];
+    return &said_else;
+}
+
+/* What another site wrote, on a page of ours: short, on one line, cut between characters. */
+static struct view quote(struct arena *a, struct view text)
+{
+    size_t n = text.n;
+    if (n > SAID_MAX_BYTES)
+        for (n = SAID_MAX_BYTES; n > 0 && ((unsigned char)text.p[n] & 0xc0) == 0x80;)
+            n--;
+    char *copy = arena_get(a, n + 1);
+    if (copy == NULL)
+        return VIEW_NONE;
+    for (size_t i = 0; i < n; i++)
+        copy[i] = (unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f ? ' ' : text.p[i];
+    copy[n] = '\0';
+    return view_at(copy, n);
+}
+
+/* Shown, never acted upon: the attempt is over, and another begins only when the person says so. */
 static void provider_said_no(struct callback *c, struct view error)
 {
-    struct view text = VIEW_NONE, parts[] = {error, VIEW(": "), VIEW_NONE};
-    form_get(c->x->request.uri.query, VIEW("error_description"), &c->x->arena, &text);
-    parts[2] = text;
-    fail(c, 403, "provider_refused", "The identity provider refused this login",
-         "It may be that you have no access to this application, or that the login was cancelled.",
-         arena_join(&c->x->arena, parts, text.n > 0 ? 3 : 1));
+    struct arena *a = &c->x->arena;
+    struct view detail = VIEW_NONE;
+    form_get(c->x->request.uri.query, VIEW("error_description"), a, &detail);
+    const struct said *s = find_said(error);
+    struct view whole[] = {error, VIEW(": "), detail};
+    struct view shown[] = {view_of(s->text == NULL ? SAID_TO_OPERATORS : s->text), VIEW(" It said: "), quote(a, error),
+                           detail.n > 0 ? VIEW(", ") : VIEW_NONE, quote(a, detail)};
+    struct view text = arena_join(a, shown, 5);
+    if (s->status == 503)
+        response_put(&c->x->response, "Retry-After", VIEW("60"));
+    fail(c, s->status, s->reason, "The identity provider refused this login", text.p == NULL ? shown[0].p : text.p,
+         arena_join(a, whole, detail.n > 0 ? 3 : 1));
 }
 
 void handle_callback(struct exchange *x)
 {
     struct view state = VIEW_NONE, error = VIEW_NONE, query = x->request.uri.query;
+    if (!ratelimit_admits(x, RATELIMIT_CALLBACK))
+        return;
     struct callback *c = arena_get(&x->arena, sizeof(*c));
     if (c == NULL) {
         reply_defect(x);

@@ -1,6 +1,8 @@
 #include "handlers/gate.h"
 
 #include "handlers/recorder.h"
+#include "handlers/stronger.h"
+#include "http/cookie.h"
 #include "util/epoch.h"
 #include "util/meter.h"
 
@@ -13,6 +15,8 @@ static struct view outcome_name(enum outcome o)
         return VIEW("allowed");
     case OUTCOME_LOGIN:
         return VIEW("login_required");
+    case OUTCOME_STEP_UP:
+        return VIEW("step_up");
     case OUTCOME_DENIED:
         return VIEW("denied");
     case OUTCOME_MALFORMED:
@@ -26,7 +30,7 @@ static struct view outcome_name(enum outcome o)
 
 static struct view decision_name(enum outcome o)
 {
-    return o == OUTCOME_ALLOWED ? VIEW("allow") : o == OUTCOME_LOGIN ? VIEW("login") : VIEW("deny");
+    return o == OUTCOME_ALLOWED ? VIEW("allow") : o == OUTCOME_LOGIN || o == OUTCOME_STEP_UP ? VIEW("login") : VIEW("deny");
 }
 
 static struct view dialect_name(enum dialect d)
@@ -150,6 +154,7 @@ static void count(const struct gate *g)
         meter_inc(METER_DECISION_ALLOW);
         break;
     case OUTCOME_LOGIN:
+    case OUTCOME_STEP_UP:
         meter_inc(METER_DECISION_LOGIN);
         break;
     case OUTCOME_DENIED:
@@ -236,6 +241,55 @@ static void finish_allowed(struct gate *g)
         finish(g, OUTCOME_DEFECT, "error");
 }
 
+/* ---- a stronger login ---- */
+
+static void on_remembered(void *arg, enum gw_err err)
+{
+    struct gate *g = arg;
+    if (err == GW_OK)
+        finish(g, OUTCOME_STEP_UP, "step_up");
+    else if (err == GW_E_NOTFOUND)
+        finish(g, OUTCOME_LOGIN, "login_required");
+    else
+        finish(g, OUTCOME_UNAVAILABLE, "store_unavailable");
+}
+
+/* The next thing that a browser asks for may be the login, of another replica: so the session remembers first, then comes the answer. */
+static void remember_need(struct gate *g, int64_t need)
+{
+    struct view cookie;
+    struct core *core = g->x->core;
+    enum gw_err err = GW_E_NOTFOUND;
+    if (cookie_get(&g->x->request, view_of(core->gateway->cookie_name), &cookie) == COOKIE_ONE)
+        err = session_need(core->gateway->sessions, core->loop, cookie, need, on_remembered, g);
+    if (err != GW_OK)
+        on_remembered(g, err);
+}
+
+static void step_up(struct gate *g)
+{
+    int64_t need = 0, now_s = g->now_ms / 1000;
+    const struct stepup *what = &g->decision.need;
+    struct arena *a = &g->x->arena;
+    g->reason_text = stronger_explain(what, a);
+    if (g->identify.session == NULL) {
+        finish(g, OUTCOME_STEP_UP, "step_up");
+        return;
+    }
+    switch (stronger_judge(what, g->identify.who, g->identify.session, now_s, &need)) {
+    case STRONGER_HOPELESS:
+        g->reason_text = stronger_explain_failure(what, g->identify.who, now_s, a);
+        finish(g, OUTCOME_DENIED, "step_up_failed");
+        break;
+    case STRONGER_REMEMBER:
+        remember_need(g, need);
+        break;
+    case STRONGER_ASK:
+        finish(g, OUTCOME_STEP_UP, "step_up");
+        break;
+    }
+}
+
 /* ---- decide ---- */
 
 static void judge(struct gate *g);
@@ -294,6 +348,8 @@ static void judge(struct gate *g)
         visibility_ask(core->gateway->visibility, core->loop, core->fetcher, &g->repo, on_visibility, g);
     else if (g->decision.verdict == VERDICT_ALLOW && !g->decision.needs_visibility)
         finish_allowed(g);
+    else if (g->decision.verdict == VERDICT_STEP_UP)
+        step_up(g);
     else
         finish(g, OUTCOME_DENIED, g->decision.reason[0] == '\0' ? "error" : g->decision.reason);
 }

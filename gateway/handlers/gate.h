@@ -19,6 +19,7 @@ enum outcome {
     OUTCOME_DEFECT, /* a defect in us */
     OUTCOME_ALLOWED,
     OUTCOME_LOGIN,       /* nobody known: a login would change the answer */
+    OUTCOME_STEP_UP,     /* known, and a stronger login would change it */
     OUTCOME_DENIED,      /* known, refused */
     OUTCOME_MALFORMED,   /* the request does not say clearly what it is about */
     OUTCOME_UNAVAILABLE, /* we cannot decide or record now */

@@ -1,6 +1,7 @@
 #include "handlers/reply.h"
 
 #include "handlers/rd.h"
+#include "handlers/stronger.h"
 #include "http/cookie.h"
 
 /* ---- pieces ---- */
@@ -166,6 +167,7 @@ static int auth_status(enum outcome o)
     case OUTCOME_ALLOWED:
         return 200;
     case OUTCOME_LOGIN:
+    case OUTCOME_STEP_UP:
         return 401;
     case OUTCOME_DENIED:
     case OUTCOME_MALFORMED:
@@ -183,6 +185,7 @@ static int own_status(enum outcome o)
     case OUTCOME_ALLOWED:
         return 200;
     case OUTCOME_LOGIN:
+    case OUTCOME_STEP_UP:
         return 401;
     case OUTCOME_DENIED:
         return 403;
@@ -196,8 +199,31 @@ static int own_status(enum outcome o)
     return 500;
 }
 
+/* RFC 9470 3. Authentik knows no acr but one, so a second factor is asked for by the name that OpenID PAPE 1.0 gave it. */
+static void put_stronger_challenge(struct gate *g)
+{
+    struct buf out = BUF(1024);
+    const struct stepup *need = &g->decision.need;
+    buf_puts(&out, "Bearer realm=\"repogate\", error=\"insufficient_user_authentication\", error_description=\"");
+    buf_put(&out, g->reason_text);
+    buf_puts(&out, "\"");
+    if (need->max_age_s != 0) {
+        buf_puts(&out, ", max_age=\"");
+        buf_put_i64(&out, need->max_age_s);
+        buf_puts(&out, "\"");
+    }
+    if (need->mfa)
+        buf_puts(&out, ", acr_values=\"http://schemas.openid.net/pape/policies/2007/06/multi-factor\"");
+    response_put(&g->x->response, "WWW-Authenticate", keep(g->x, &out));
+    buf_deinit(&out);
+}
+
 static void put_challenge(struct gate *g)
 {
+    if (g->outcome == OUTCOME_STEP_UP) {
+        put_stronger_challenge(g);
+        return;
+    }
     bool has_token = header_value(&g->x->request, HEADER_AUTHORIZATION).n > 0;
     response_put(&g->x->response, "WWW-Authenticate",
                  has_token ? VIEW("Bearer realm=\"repogate\", error=\"invalid_token\"") : VIEW("Bearer realm=\"repogate\""));
@@ -207,7 +233,7 @@ static void reply_auth(struct gate *g)
 {
     struct response *r = &g->x->response;
     r->status = auth_status(g->outcome);
-    if (g->outcome == OUTCOME_LOGIN)
+    if (g->outcome == OUTCOME_LOGIN || g->outcome == OUTCOME_STEP_UP)
         put_challenge(g);
     response_put(r, "Cache-Control", VIEW("no-store"));
     response_put(r, "X-Repogate-Reason", view_of(g->reason));
@@ -215,28 +241,38 @@ static void reply_auth(struct gate *g)
     exchange_reply(g->x);
 }
 
-static void redirect_to_login(struct gate *g)
+/* before: what the query begins with, "&" included. */
+static struct view login_link(struct gate *g, struct view origin, struct view before)
 {
     struct buf out = BUF(4 * URI_MAX);
-    const struct config *c = g->x->core->gateway->config;
     struct view target =
         g->x->request.target; /* too long a one would be dropped there, but not before it overran a proxy's buffers */
-    buf_put(&out, view_of(c->server.public_url));
-    buf_puts(&out, "/_repogate/login?rd=");
+    buf_put(&out, origin);
+    buf_puts(&out, "/_repogate/login?");
+    buf_put(&out, before);
+    buf_puts(&out, "rd=");
     buf_put_percent(&out, target.n > RD_MAX_BYTES ? VIEW("/") : target);
-    reply_redirect(g->x, 302, keep(g->x, &out));
+    struct view link = keep(g->x, &out);
     buf_deinit(&out);
+    return link;
+}
+
+static void redirect_to_login(struct gate *g)
+{
+    reply_redirect(g->x, 302, login_link(g, view_of(g->x->core->gateway->config->server.public_url), VIEW_NONE));
 }
 
 static void reply_denied_page(struct gate *g, struct view message)
 {
     struct buf out = BUF(PAGE_MAX_BYTES);
     struct page_frame frame = reply_frame(g->x, g->identify.who);
+    bool is_login_weak = strcmp(g->reason, "step_up_failed") == 0;
     struct page_denied page = {
         .what = g->has_repo ? view_of(g->repo.full) : g->original.uri.path,
         .reason = view_of(g->reason),
         .message = message,
         .decision_id = view_of(g->id),
+        .login_href = is_login_weak ? login_link(g, VIEW_NONE, VIEW(STRONGER_FIELD "=1&")) : VIEW_NONE,
     };
     page_put_denied(&out, &frame, &page);
     reply_html(g->x, 403, &out);
@@ -262,17 +298,21 @@ static const char *unavailable_text(const char *reason)
 static void reply_own(struct gate *g)
 {
     struct exchange *x = g->x;
-    const char *message = g->decision.message != NULL ? g->decision.message : g->decision.hint;
+    const char *message = g->decision.message != NULL ? g->decision.message
+                          : g->reason_text.p != NULL  ? g->reason_text.p
+                                                      : g->decision.hint;
     struct reply_problem p = {.status = own_status(g->outcome), .reason = g->reason, .decision_id = view_of(g->id)};
     switch (g->outcome) {
     case OUTCOME_LOGIN:
+    case OUTCOME_STEP_UP:
         if (request_is_navigation(&x->request) && header_value(&x->request, HEADER_AUTHORIZATION).n == 0) {
             redirect_to_login(g);
             return;
         }
         put_challenge(g);
-        p.title = "Login required";
-        p.text = "Log in with a browser, or send a valid bearer token.";
+        p.title = g->outcome == OUTCOME_LOGIN ? "Login required" : "Stronger login required";
+        p.text =
+            g->outcome == OUTCOME_STEP_UP && message != NULL ? message : "Log in with a browser, or send a valid bearer token.";
         break;
     case OUTCOME_DENIED:
         if (request_wants_html(&x->request)) {

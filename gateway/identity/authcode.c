@@ -17,8 +17,7 @@ static void put_endpoint(struct buf *out, struct view endpoint)
         buf_puts(out, "?");
 }
 
-void authcode_put_url(struct buf *out, const struct authcode_client *c, struct view endpoint, struct view state,
-                      struct view nonce, struct view code_challenge)
+void authcode_put_url(struct buf *out, const struct authcode_client *c, struct view endpoint, const struct authcode_request *r)
 {
     put_endpoint(out, endpoint);
     form_put(out, VIEW("response_type"), VIEW("code"));
@@ -30,10 +29,16 @@ void authcode_put_url(struct buf *out, const struct authcode_client *c, struct v
             buf_puts(out, "%20");
         buf_put_percent(out, view_of(c->scopes[i]));
     }
-    form_put(out, VIEW("state"), state);
-    form_put(out, VIEW("nonce"), nonce);
-    form_put(out, VIEW("code_challenge"), code_challenge);
+    form_put(out, VIEW("state"), r->state);
+    form_put(out, VIEW("nonce"), r->nonce);
+    form_put(out, VIEW("code_challenge"), r->code_challenge);
     form_put(out, VIEW("code_challenge_method"), VIEW("S256"));
+    if (r->is_prompted)
+        form_put(out, VIEW("prompt"), VIEW("login"));
+    if (r->max_age_s > 0) {
+        buf_puts(out, "&max_age=");
+        buf_put_i64(out, r->max_age_s);
+    }
 }
 
 void authcode_put_end_session(struct buf *out, struct view endpoint, struct view id_token_hint,

@@ -18,8 +18,12 @@ struct authcode_client {
     size_t n_scopes;
 };
 
-void authcode_put_url(struct buf *out, const struct authcode_client *c, struct view endpoint, struct view state,
-                      struct view nonce, struct view code_challenge);
+struct authcode_request {
+    struct view state, nonce, code_challenge;
+    bool is_prompted;  /* prompt=login */
+    int64_t max_age_s; /* 0 = left out; Authentik ignores 0 too */
+};
+void authcode_put_url(struct buf *out, const struct authcode_client *c, struct view endpoint, const struct authcode_request *r);
 void authcode_put_form(struct buf *out, const struct authcode_client *c, struct view code, struct view code_verifier);
 /* RP-initiated logout; empty parameters are left out. */
 void authcode_put_end_session(struct buf *out, struct view endpoint, struct view id_token_hint,

@@ -333,7 +333,8 @@ enum gw_err provider_authorize_url(const struct provider *p, const struct provid
         return GW_E_UPSTREAM;
     if (a->state.n == 0 || a->nonce.n == 0 || a->code_challenge.n == 0)
         return GW_E_INVALID;
-    authcode_put_url(out, &p->client, view_of(p->discovery->authorization_endpoint), a->state, a->nonce, a->code_challenge);
+    struct authcode_request r = {a->state, a->nonce, a->code_challenge, a->is_prompted, a->max_age_s};
+    authcode_put_url(out, &p->client, view_of(p->discovery->authorization_endpoint), &r);
     return buf_ok(out) ? GW_OK : GW_E_LIMIT;
 }
 

@@ -64,6 +64,8 @@ void provider_when_ready(struct provider *p, void (*fn)(void *arg, enum gw_err e
 
 struct provider_authorize {
     struct view state, nonce, code_challenge; /* the challenge is S256's */
+    bool is_prompted;                         /* the person must prove who they are even if the provider knows (prompt=login) */
+    int64_t max_age_s;                        /* how long ago they may have done so; 0 = not said */
 };
 /* Appends the URL for the browser. GW_E_UPSTREAM: not ready. */
 enum gw_err provider_authorize_url(const struct provider *p, const struct provider_authorize *a, struct buf *out) GW_MUST_CHECK;

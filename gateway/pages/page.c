@@ -76,6 +76,11 @@ void page_put_denied(struct buf *out, const struct page_frame *f, const struct p
         buf_put_html(out, d->message);
         buf_puts(out, "</p>\n");
     }
+    if (d->login_href.n > 0) {
+        buf_puts(out, "<p><a class=\"button\" href=\"");
+        buf_put_html(out, d->login_href);
+        buf_puts(out, "\">Log in again</a></p>\n");
+    }
     buf_puts(out, "<p>If you think you should have access, pass on the decision below to ");
     buf_put(out, f->contact.n > 0 ? VIEW("those named at the end of this page.</p>\n")
                                   : VIEW("the people who run this service.</p>\n"));

@@ -32,6 +32,7 @@ struct page_denied {
     struct view reason;
     struct view message; /* the policy's message, or hint; may be empty */
     struct view decision_id;
+    struct view login_href; /* where another login may change that; empty = nowhere */
 };
 void page_put_denied(struct buf *out, const struct page_frame *f, const struct page_denied *d);
 

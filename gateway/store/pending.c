@@ -9,7 +9,7 @@ static const struct view PURPOSE = {"login attempt", 13};
 
 enum {
     FORMAT = 2,
-    FIXED_BYTES = 1 + 8 + PENDING_STATE_LEN + PENDING_RANDOM_LEN + PENDING_RANDOM_LEN,
+    FIXED_BYTES = 1 + 8 + 8 + PENDING_STATE_LEN + PENDING_RANDOM_LEN + PENDING_RANDOM_LEN,
     PLAIN_MAX = FIXED_BYTES + PENDING_RD_MAX,
     SEALED_MAX = PLAIN_MAX + SEAL_OVERHEAD_BYTES,
 };
@@ -102,16 +102,21 @@ enum gw_err pending_cookie_name(struct buf *out, struct view prefix, struct view
     return buf_ok(out) ? GW_OK : GW_E_LIMIT;
 }
 
+static void put_int(struct buf *out, int64_t n)
+{
+    for (int shift = 56; shift >= 0; shift -= 8)
+        buf_put_byte(out, (char)((uint64_t)n >> shift));
+}
+
 enum gw_err pending_seal(const struct seal_ring *ring, const struct pending *p, struct buf *out)
 {
     GW_CLEANUP(buf_deinit) struct buf plain = BUF(PLAIN_MAX);
     GW_CLEANUP(buf_deinit) struct buf sealed = BUF(SEALED_MAX);
-    uint64_t created = (uint64_t)p->created_ms;
     if (buf_reserve(&plain, PLAIN_MAX) == NULL)
         return GW_E_NOMEM;
     buf_put_byte(&plain, FORMAT);
-    for (int shift = 56; shift >= 0; shift -= 8)
-        buf_put_byte(&plain, (char)(created >> shift));
+    put_int(&plain, p->created_ms);
+    put_int(&plain, p->need);
     buf_put(&plain, view_at(p->state, PENDING_STATE_LEN));
     buf_put(&plain, view_at(p->nonce, PENDING_RANDOM_LEN));
     buf_put(&plain, view_at(p->verifier, PENDING_RANDOM_LEN));
@@ -130,15 +135,22 @@ static void take(struct view *rest, char *out, size_t n)
     *rest = view_skip(*rest, n);
 }
 
+static int64_t take_int(struct view *rest)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < 8; i++)
+        n = n << 8 | (uint8_t)rest->p[i];
+    *rest = view_skip(*rest, 8);
+    return (int64_t)n;
+}
+
 static enum gw_err read_plain(struct view rest, struct pending *p)
 {
-    uint64_t created = 0;
     if (rest.n < FIXED_BYTES || rest.n > PLAIN_MAX || rest.p[0] != FORMAT)
         return GW_E_INVALID;
-    for (size_t i = 1; i <= 8; i++)
-        created = created << 8 | (uint8_t)rest.p[i];
-    rest = view_skip(rest, 1 + 8);
-    p->created_ms = (int64_t)created;
+    rest = view_skip(rest, 1);
+    p->created_ms = take_int(&rest);
+    p->need = take_int(&rest);
     take(&rest, p->state, PENDING_STATE_LEN);
     take(&rest, p->nonce, PENDING_RANDOM_LEN);
     take(&rest, p->verifier, PENDING_RANDOM_LEN);

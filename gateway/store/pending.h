@@ -1,7 +1,7 @@
 /* pending: a login under way, kept by the browser in one sealed cookie per attempt, and taken once.
  *
  * Shape: the cookie is named <prefix><attempt id>; `state` begins with the attempt id, so the callback finds its cookie, and
- * parallel tabs don't disturb each other. The cookie's value is b64url of version | created_ms | state | nonce | verifier | rd,
+ * parallel tabs don't disturb each other. The cookie's value is b64url of version | created_ms | need | state | nonce | verifier | rd,
  * sealed; it stays below 3 KiB. Whoever opens one compares the whole state (pending_has_state) and then marks it used
  * (pending_use) before the code is redeemed.
  * Units: created_ms in milliseconds since 1970, fine enough to tell a login from the logout just before it; an attempt lives
@@ -33,10 +33,11 @@ struct pending {
     char verifier[PENDING_RANDOM_LEN + 1];
     char rd[PENDING_RD_MAX + 1];
     int64_t created_ms;
+    int64_t need;             /* the stronger login that the provider is asked for, as session.h packs it; 0 = none */
     uint8_t id[DIGEST_BYTES]; /* SHA-256 of state: its name in the store */
 };
 
-/* rd that is empty, over PENDING_RD_MAX or has a control byte becomes "/". GW_E_IO no random bytes. */
+/* rd that is empty, over PENDING_RD_MAX or has a control byte becomes "/". Without a need. GW_E_IO no random bytes. */
 enum gw_err pending_new(struct view rd, int64_t now_ms, struct pending *ret_pending) GW_MUST_CHECK;
 /* Appends the cookie's value. */
 enum gw_err pending_seal(const struct seal_ring *ring, const struct pending *p, struct buf *out) GW_MUST_CHECK;

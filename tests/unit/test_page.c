@@ -17,7 +17,7 @@ static void put_problem(struct buf *out)
 
 static void put_denied(struct buf *out)
 {
-    page_put_denied(out, &frame, &(struct page_denied){bad, bad, bad, bad});
+    page_put_denied(out, &frame, &(struct page_denied){bad, bad, bad, bad, bad});
 }
 
 static void put_logout(struct buf *out)
@@ -57,7 +57,7 @@ static const struct {
     void (*put)(struct buf *out);
     size_t n_hostile; /* fields that are shown, the title twice */
 } pages[] = {
-    {put_problem, 2 + 2 + 4}, {put_denied, 2 + 1 + 4}, {put_logout, 2 + 1},  {put_signed_out, 2},
+    {put_problem, 2 + 2 + 4}, {put_denied, 2 + 1 + 5}, {put_logout, 2 + 1},  {put_signed_out, 2},
     {put_portal, 2 + 2},      {put_bare_problem, 0},   {put_bare_denied, 0}, {put_bare_portal, 0},
 };
 

@@ -420,13 +420,19 @@ END_TEST
 START_TEST(authorize_url_has_everything)
 {
     struct buf out = BUF(4096);
-    const struct provider_authorize a = {VIEW("st&1"), VIEW("no 1"), VIEW("ch-1")};
+    struct provider_authorize a = {.state = VIEW("st&1"), .nonce = VIEW("no 1"), .code_challenge = VIEW("ch-1")};
     ck_assert_int_eq(provider_authorize_url(provider, &a, &out), GW_OK);
     ck_assert_str_eq(
         out.p, BASE_URL
         "/authorize/?response_type=code&client_id=repogate&redirect_uri=https%3A%2F%2Fdev.example.org%2F_repogate%2Fcallback"
         "&scope=openid%20profile%20repogate&state=st%261&nonce=no%201&code_challenge=ch-1&code_challenge_method=S256");
-    ck_assert_int_eq(provider_authorize_url(provider, &(struct provider_authorize){VIEW("s"), VIEW("n"), VIEW_NONE}, &out),
+    size_t n = out.n;
+    a.is_prompted = true;
+    a.max_age_s = 900;
+    buf_clear(&out);
+    ck_assert_int_eq(provider_authorize_url(provider, &a, &out), GW_OK);
+    ck_assert_str_eq(out.p + n, "&prompt=login&max_age=900");
+    ck_assert_int_eq(provider_authorize_url(provider, &(struct provider_authorize){.state = VIEW("s"), .nonce = VIEW("n")}, &out),
                      GW_E_INVALID);
     buf_deinit(&out);
 }
@@ -449,7 +455,7 @@ END_TEST
 START_TEST(no_urls_before_it_is_ready)
 {
     struct buf out = BUF(4096);
-    const struct provider_authorize a = {VIEW("s"), VIEW("n"), VIEW("c")};
+    const struct provider_authorize a = {.state = VIEW("s"), .nonce = VIEW("n"), .code_challenge = VIEW("c")};
     ck_assert_int_eq(provider_authorize_url(provider, &a, &out), GW_E_UPSTREAM);
     ck_assert_int_eq(provider_end_session_url(provider, VIEW_NONE, VIEW_NONE, VIEW_NONE, &out), GW_E_UPSTREAM);
     ck_assert_uint_eq(out.n, 0);
