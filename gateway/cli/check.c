@@ -1,5 +1,6 @@
 #include "cli/check.h"
 
+#include "cli/online.h"
 #include "cli/usage.h"
 #include "config/config.h"
 #include "config/confkeys.h"
@@ -15,7 +16,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static const char usage[] = "usage: repogate check --config FILE [--json]\n"
+static const char usage[] = "usage: repogate check --config FILE [--online] [--json]\n"
                             "       repogate check --print-keys | --print-metrics\n"
                             "\n"
                             "Says everything that would keep the gateway from starting: the configuration, key files, policies\n"
@@ -23,28 +24,35 @@ static const char usage[] = "usage: repogate check --config FILE [--json]\n"
                             "Each finding is printed as file:line: key: what is wrong and what was expected.\n"
                             "\n"
                             "  --config FILE   the configuration\n"
+                            "  --online        asks the identity provider too: is it there, is it ours, does it offer what is\n"
+                            "                  configured, does it know this client; nothing is changed by it\n"
                             "  --json          findings as one JSON object\n"
                             "  --print-keys    the reference of all keys, as Markdown (the README's table)\n"
                             "  --print-metrics the reference of all metrics, likewise\n"
                             "  --help          this text\n"
                             "\n"
-                            "Exit: 0 ok, 1 the policies are wrong or fail their tests, 2 the configuration is wrong,\n"
-                            "3 it could not be checked.\n";
+                            "Exit: 0 ok, 1 the policies are wrong or fail their tests, or what was found online does not fit,\n"
+                            "2 the configuration is wrong, 3 it could not be checked, or not all of it.\n";
 
 enum { CHECK_OUTPUT_MAX = 4 * 1024 * 1024 };
 
 struct checker {
     struct buf out;
-    bool is_json;
-    size_t n_config_errors, n_policy_errors, n_warnings, n_findings;
-    const char *policy_dir;
+    bool is_json, is_online;
+    size_t n_config_errors, n_policy_errors, n_online_errors, n_unknown, n_warnings, n_findings;
+    const struct config *config;
 };
+
+enum severity { SEVERITY_ERROR, SEVERITY_WARNING, SEVERITY_UNKNOWN };
 
 struct finding {
     const char *file, *key, *text, *source_line;
     int line, column;
-    bool is_warning;
+    enum severity severity;
 };
+
+static const char *const severity_names[] = {"error", "warning", "unknown"}, *const severity_prefixes[] = {
+                                                                                 "", "warning: ", "cannot tell: "};
 
 /* Findings quote files that anyone may have written, and go to a terminal. */
 static void put_printable(struct buf *out, const char *text)
@@ -59,8 +67,7 @@ static void put_text(struct buf *out, const struct finding *f)
     if (f->line > 0)
         buf_printf(out, ":%d", f->line);
     buf_puts(out, ": ");
-    if (f->is_warning)
-        buf_puts(out, "warning: ");
+    buf_put(out, view_of(severity_prefixes[f->severity]));
     if (f->key[0] != '\0') {
         put_printable(out, f->key);
         buf_puts(out, ": ");
@@ -88,7 +95,7 @@ static void put_json(struct buf *out, const struct finding *f, bool is_first)
     put_member(out, "key", f->key);
     put_member(out, "text", f->text);
     put_member(out, "source_line", f->source_line);
-    buf_printf(out, "\"line\":%d,\"column\":%d,\"severity\":\"%s\"}", f->line, f->column, f->is_warning ? "warning" : "error");
+    buf_printf(out, "\"line\":%d,\"column\":%d,\"severity\":\"%s\"}", f->line, f->column, severity_names[f->severity]);
 }
 
 static void put_finding(struct checker *ch, const struct finding *f)
@@ -98,14 +105,19 @@ static void put_finding(struct checker *ch, const struct finding *f)
     else
         put_text(&ch->out, f);
     ch->n_findings++;
-    ch->n_warnings += f->is_warning ? 1 : 0;
+    ch->n_warnings += f->severity == SEVERITY_WARNING ? 1 : 0;
+}
+
+static enum severity severity_of(bool is_warning)
+{
+    return is_warning ? SEVERITY_WARNING : SEVERITY_ERROR;
 }
 
 static void on_config(void *arg, const struct config_finding *f)
 {
     struct checker *ch = arg;
 
-    put_finding(ch, &(struct finding){f->file, f->key, f->text, "", f->line, f->column, f->is_warning});
+    put_finding(ch, &(struct finding){f->file, f->key, f->text, "", f->line, f->column, severity_of(f->is_warning)});
     ch->n_config_errors += f->is_warning ? 0 : 1;
 }
 
@@ -114,8 +126,8 @@ static void on_policy(void *arg, const struct loader_finding *f)
     struct checker *ch = arg;
     char path[PATH_MAX];
 
-    snprintf(path, sizeof(path), "%s/%s", ch->policy_dir, f->file);
-    put_finding(ch, &(struct finding){path, "", f->text, f->source_line, f->line, 0, f->is_warning});
+    snprintf(path, sizeof(path), "%s/%s", ch->config->policy.dir, f->file);
+    put_finding(ch, &(struct finding){path, "", f->text, f->source_line, f->line, 0, severity_of(f->is_warning)});
     ch->n_policy_errors += f->is_warning ? 0 : 1;
 }
 
@@ -232,14 +244,26 @@ static enum gw_err check_policies(struct checker *ch, const struct config *c, si
     return GW_OK;
 }
 
+static void on_online(void *arg, enum online_severity severity, const char *key, const char *text)
+{
+    struct checker *ch = arg;
+    struct finding f = {.key = key, .text = text, .source_line = ""};
+
+    f.file = config_source(ch->config, key, &f.line);
+    f.severity = severity == ONLINE_WARNING ? SEVERITY_WARNING : severity == ONLINE_UNKNOWN ? SEVERITY_UNKNOWN : SEVERITY_ERROR;
+    put_finding(ch, &f);
+    ch->n_online_errors += severity == ONLINE_WRONG ? 1 : 0;
+    ch->n_unknown += severity == ONLINE_UNKNOWN ? 1 : 0;
+}
+
 static enum gw_err check_all(struct checker *ch, const char *path, size_t *ret_n_rules)
 {
-    struct config *c = NULL;
+    GW_CLEANUP(config_freep) struct config *c = NULL;
 
     enum gw_err err = config_load(path, on_config, ch, &c);
     if (err != GW_OK)
         return err == GW_E_INVALID ? GW_OK : err;
-    ch->policy_dir = c->policy.dir;
+    ch->config = c;
     check_keys(ch, c);
     check_assertion_keys(ch, c);
     check_file(ch, c, "session.path", c->session.path);
@@ -247,7 +271,8 @@ static enum gw_err check_all(struct checker *ch, const char *path, size_t *ret_n
     if (strcmp(c->audit.path, "-") != 0)
         check_file(ch, c, "audit.path", c->audit.path);
     err = check_policies(ch, c, ret_n_rules);
-    config_free(c);
+    if (err == GW_OK && ch->is_online && ch->n_config_errors == 0)
+        err = online_check(c, on_online, ch);
     return err;
 }
 
@@ -255,7 +280,11 @@ static int status_of(const struct checker *ch, enum gw_err err)
 {
     if (err != GW_OK)
         return CLI_FAILED;
-    return ch->n_config_errors > 0 ? CLI_USAGE : ch->n_policy_errors > 0 ? CLI_NO : CLI_OK;
+    if (ch->n_config_errors > 0)
+        return CLI_USAGE;
+    if (ch->n_policy_errors > 0 || ch->n_online_errors > 0)
+        return CLI_NO;
+    return ch->n_unknown > 0 ? CLI_FAILED : CLI_OK;
 }
 
 static void put_summary(struct checker *ch, const char *path, int status, size_t n_rules)
@@ -270,9 +299,9 @@ static void put_summary(struct checker *ch, const char *path, int status, size_t
                    ch->n_warnings == 1 ? "warning" : "warnings");
     } else if (status == CLI_FAILED) {
         put_printable(out, path);
-        buf_puts(out, ": could not be checked\n");
+        buf_put(out, ch->n_unknown > 0 ? VIEW(": could not be checked in full\n") : VIEW(": could not be checked\n"));
     } else {
-        size_t n = ch->n_config_errors + ch->n_policy_errors;
+        size_t n = ch->n_config_errors + ch->n_policy_errors + ch->n_online_errors;
         put_printable(out, path);
         buf_printf(out, ": %zu %s\n", n, n == 1 ? "error" : "errors");
     }
@@ -296,6 +325,7 @@ int cli_check(int argc, char **argv)
     bool prints_keys = false, prints_metrics = false;
     struct checker ch = {.out = BUF(CHECK_OUTPUT_MAX)};
     const struct cli_option options[] = {{"--config", &path, NULL},
+                                         {"--online", NULL, &ch.is_online},
                                          {"--json", NULL, &ch.is_json},
                                          {"--print-keys", NULL, &prints_keys},
                                          {"--print-metrics", NULL, &prints_metrics}};

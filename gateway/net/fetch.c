@@ -295,10 +295,35 @@ static struct view header_of(CURL *easy, const char *name)
     return curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? view_of(h->value) : VIEW_NONE;
 }
 
-static void finish(struct exchange *x, enum gw_err err, const char *detail)
+static enum fetch_trouble trouble_of(CURLcode code)
+{
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return FETCH_UNRESOLVED;
+    case CURLE_COULDNT_CONNECT:
+        return FETCH_UNCONNECTED;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+        return FETCH_UNTRUSTED;
+    case CURLE_SSL_CONNECT_ERROR:
+        return FETCH_NO_TLS;
+    default:
+        return FETCH_FAILED_OTHERWISE;
+    }
+}
+
+/* RFC 9110 6.6.1. */
+static int64_t date_of(CURL *easy)
+{
+    struct view date = header_of(easy, "Date");
+    time_t t = date.n == 0 ? -1 : curl_getdate(date.p, NULL);
+    return t < 0 ? 0 : (int64_t)t;
+}
+
+static void finish(struct exchange *x, enum gw_err err, CURLcode code, const char *detail)
 {
     struct fetcher *f = x->fetcher;
-    struct fetch_answer answer = {.err = err, .detail = detail};
+    struct fetch_answer answer = {.err = err, .trouble = trouble_of(code), .detail = detail};
     curl_multi_remove_handle(f->multi, x->easy);
     if (x->prev != NULL)
         x->prev->next = x->next;
@@ -314,6 +339,7 @@ static void finish(struct exchange *x, enum gw_err err, const char *detail)
         answer.body = buf_view(&x->body);
         answer.content_type = header_of(x->easy, "Content-Type");
         answer.retry_after = header_of(x->easy, "Retry-After");
+        answer.date_s = date_of(x->easy);
     } else {
         meter_inc(METER_FETCH_FAILED);
     }
@@ -324,7 +350,7 @@ static void finish(struct exchange *x, enum gw_err err, const char *detail)
 static void finish_all(struct fetcher *f, enum gw_err err, const char *detail)
 {
     while (f->active != NULL)
-        finish(f->active, err, detail);
+        finish(f->active, err, CURLE_OK, detail);
 }
 
 static const char *detail_of(const struct exchange *x, enum gw_err err, CURLcode code)
@@ -355,7 +381,7 @@ static void drive(struct fetcher *f, curl_socket_t fd, int mask)
         if (m->msg != CURLMSG_DONE || curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &x) != CURLE_OK)
             continue;
         enum gw_err err = err_of(x, result);
-        finish(x, err, detail_of(x, err, result));
+        finish(x, err, result, detail_of(x, err, result));
     }
 }
 

@@ -39,8 +39,19 @@ struct fetch_spec {
     bool head_is_enough; /* past max_bytes the exchange ends with GW_OK and what came so far */
 };
 
+/* Why there is no answer, where an operator would do something else about it. */
+enum fetch_trouble {
+    FETCH_FAILED_OTHERWISE,
+    FETCH_UNRESOLVED,  /* the name has no address */
+    FETCH_UNCONNECTED, /* nobody listens there, or the way is barred */
+    FETCH_UNTRUSTED,   /* the certificate is of an unknown authority, for another name, or outside its time */
+    FETCH_NO_TLS,      /* no common TLS; often a server that speaks plain HTTP there */
+};
+
 struct fetch_answer {
-    enum gw_err err; /* GW_OK: the rest is filled */
+    enum gw_err err;            /* GW_OK: the rest is filled */
+    enum fetch_trouble trouble; /* when err is not GW_OK */
+    int64_t date_s;             /* the server's clock, from Date; 0 = it does not say */
     int status;
     struct view body;
     struct view content_type;

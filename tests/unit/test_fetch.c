@@ -42,6 +42,8 @@ static struct buf last_request;
 
 struct answer {
     enum gw_err err;
+    enum fetch_trouble trouble;
+    int64_t date_s;
     int status;
     char body[4096], content_type[128], retry_after[64], detail[256];
     size_t body_n;
@@ -61,6 +63,8 @@ static void conn_close(struct conn *c)
 
 static bool request_is_whole(const struct buf *in)
 {
+    if (in->n > 0 && in->p[0] == 0x16) /* the greeting of TLS */
+        return true;
     const char *end = in->n == 0 ? NULL : strstr(in->p, "\r\n\r\n");
     const char *length = in->n == 0 ? NULL : strstr(in->p, "Content-Length: ");
     if (end == NULL)
@@ -181,7 +185,7 @@ static void on_answer(void *arg, const struct fetch_answer *a)
 {
     struct answer *out = &answers[n_answers++ % ANSWERS_MAX];
     (void)arg;
-    *out = (struct answer){.err = a->err, .status = a->status, .body_n = a->body.n};
+    *out = (struct answer){.err = a->err, .trouble = a->trouble, .date_s = a->date_s, .status = a->status, .body_n = a->body.n};
     copy_text(out->body, sizeof(out->body), a->body);
     copy_text(out->content_type, sizeof(out->content_type), a->content_type);
     copy_text(out->retry_after, sizeof(out->retry_after), a->retry_after);
@@ -233,6 +237,25 @@ START_TEST(gives_nothing_for_headers_that_are_absent)
     ck_assert_int_eq(a->status, 200);
     ck_assert_str_eq(a->content_type, "");
     ck_assert_str_eq(a->retry_after, "");
+}
+END_TEST
+
+static const struct {
+    const char *date;
+    int64_t date_s;
+} dates[] = {
+    {"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 784111777},
+    {"", 0},
+    {"Date: \r\n", 0},
+    {"Date: yesterday-ish\r\n", 0},
+};
+
+START_TEST(tells_the_servers_clock_if_it_is_said)
+{
+    char text[256];
+    snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n%sContent-Length: 0\r\n\r\n", dates[_i].date);
+    reply = view_of(text);
+    ck_assert_int_eq(get("/")->date_s, dates[_i].date_s);
 }
 END_TEST
 
@@ -406,7 +429,9 @@ START_TEST(calls_a_refused_connection_upstream)
 {
     loop_fd_remove(loop, &listener);
     close(listener.fd);
-    ck_assert_int_eq(get("/")->err, GW_E_UPSTREAM);
+    const struct answer *a = get("/");
+    ck_assert_int_eq(a->err, GW_E_UPSTREAM);
+    ck_assert_int_eq(a->trouble, FETCH_UNCONNECTED);
     listener.fd = listen_somewhere(&port);
 }
 END_TEST
@@ -518,7 +543,21 @@ END_TEST
 START_TEST(calls_an_unknown_name_upstream)
 {
     resolver_may_go = true;
-    ck_assert_int_eq(fetch(&(struct fetch_spec){.method = "GET", .url = VIEW("http://nowhere.test/")})->err, GW_E_UPSTREAM);
+    const struct answer *a = fetch(&(struct fetch_spec){.method = "GET", .url = VIEW("http://nowhere.test/")});
+    ck_assert_int_eq(a->err, GW_E_UPSTREAM);
+    ck_assert_int_eq(a->trouble, FETCH_UNRESOLVED);
+}
+END_TEST
+
+START_TEST(tells_that_a_server_speaks_no_tls)
+{
+    char url[64];
+    snprintf(url, sizeof(url), "https://127.0.0.1:%u/", port);
+    manner = MANNER_CLOSE;
+    reply = VIEW("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    const struct answer *a = fetch(&(struct fetch_spec){.method = "GET", .url = view_of(url)});
+    ck_assert_int_eq(a->err, GW_E_UPSTREAM);
+    ck_assert_int_eq(a->trouble, FETCH_NO_TLS);
 }
 END_TEST
 
@@ -703,6 +742,8 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, gives_status_body_and_headers);
     tcase_add_test(t, gives_nothing_for_headers_that_are_absent);
+    tcase_add_loop_test(t, tells_the_servers_clock_if_it_is_said, 0, sizeof(dates) / sizeof(dates[0]));
+    tcase_add_test(t, tells_that_a_server_speaks_no_tls);
     tcase_add_test(t, sends_dot_segments_as_they_are);
     tcase_add_test(t, sends_headers_host_and_form_body);
     tcase_add_test(t, sends_large_body_without_waiting_for_continue);
