@@ -1,4 +1,5 @@
 #include "app.h"
+#include "app_guard.h"
 #include "cli/check.h"
 #include "cli/keygen.h"
 #include "cli/policy.h"
@@ -25,6 +26,7 @@ static const char usage[] =
     "  serve --config F      run the gateway (SIGHUP reloads policies and reopens logs, SIGTERM drains and stops)\n"
     "  check --config F      check configuration, keys, policies and their tests\n"
     "  policy test [DIR]     run the tests of a policy directory\n"
+    "  guard                 the front inside a workspace: lets in only what the gateway has signed for\n"
     "  keygen KIND           make keys\n"
     "  version               this program and what it is linked with\n"
     "\n"
@@ -66,7 +68,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", serve}, {"check", cli_check}, {"policy", cli_policy}, {"keygen", cli_keygen}, {"version", version},
+    {"serve", serve},     {"check", cli_check},   {"policy", cli_policy},
+    {"guard", app_guard}, {"keygen", cli_keygen}, {"version", version},
 };
 
 int main(int argc, char **argv)

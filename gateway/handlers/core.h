@@ -42,8 +42,11 @@ struct gateway {
     atomic_bool has_policy;
 };
 
+struct guard; /* handlers/guard.h */
+
 struct core {
-    struct gateway *gateway;
+    struct gateway *gateway; /* NULL in a guard */
+    struct guard *guard;     /* NULL in a gateway */
     struct loop *loop;
     struct fetcher *fetcher;
     struct provider *provider;

@@ -116,12 +116,18 @@ static void put_problem_json(struct buf *out, const struct reply_problem *p)
     buf_puts(out, "}\n");
 }
 
+void reply_problem_json(struct exchange *x, const struct reply_problem *p)
+{
+    struct buf out = BUF(PAGE_MAX_BYTES);
+    put_problem_json(&out, p);
+    reply_json(x, p->status, VIEW("application/problem+json"), &out);
+}
+
 static void problem_for(struct exchange *x, const struct reply_problem *p, const struct principal *who)
 {
     struct buf out = BUF(PAGE_MAX_BYTES);
     if (!request_wants_html(&x->request)) {
-        put_problem_json(&out, p);
-        reply_json(x, p->status, VIEW("application/problem+json"), &out);
+        reply_problem_json(x, p);
         return;
     }
     struct page_frame frame = reply_frame(x, who);

@@ -21,6 +21,8 @@ struct reply_problem {
 };
 /* A page or problem details, whichever the client wants. */
 void reply_problem(struct exchange *x, const struct reply_problem *p);
+/* Problem details, whatever the client wants; needs no gateway. */
+void reply_problem_json(struct exchange *x, const struct reply_problem *p);
 /* 500. */
 void reply_defect(struct exchange *x);
 

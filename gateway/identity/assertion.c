@@ -70,9 +70,7 @@ enum gw_err assertion_maker_new(struct view pem, struct view issuer, size_t cach
     m->json = m->token = BUF(ASSERTION_MAX_BYTES);
     m->n_sets = (cache_bytes == 0 ? ASSERTION_CACHE_BYTES : cache_bytes) / sizeof(struct set) + 1;
     m->sets = calloc(m->n_sets, sizeof(struct set)); /* so large that the kernel gives the pages as they are used */
-    if (m->sets == NULL)
-        return GW_E_NOMEM;
-    enum gw_err err = signkey_ring_parse(pem, &m->ring);
+    enum gw_err err = m->sets == NULL ? GW_E_NOMEM : signkey_ring_parse(pem, &m->ring);
     if (err == GW_OK)
         err = rnd_bytes(&m->seed, sizeof(m->seed));
     if (err == GW_OK)
