@@ -152,13 +152,13 @@ start_nginx() {
 
 # ---- the gateway ----
 
-# write_config DIR: configuration, key and secret of a gateway whose state lives in DIR. Sets gateway_port and admin_port.
+# write_config DIR [PROVIDER-PORT]: configuration, key and secret of a gateway whose state lives in DIR. Sets gateway_port and admin_port.
 write_config() {
     local dir=$1
     mkdir -p "$dir/policy"
     pick_port && gateway_port=$port
     pick_port && admin_port=$port
-    echo "not used: the provider's port is closed" >"$dir/secret"
+    echo "known to nobody, since no provider here asks" >"$dir/secret"
     chmod 600 "$dir/secret"
     "$root/build/repogate" keygen session --out "$dir/session.key" >/dev/null
     "$root/build/repogate" keygen assertion --out "$dir/assertion.key" >/dev/null
@@ -169,7 +169,7 @@ server:
   public_url: https://dev.example.org
   threads: 1
 oidc:
-  issuer: http://127.0.0.1:1/application/o/repogate/
+  issuer: http://127.0.0.1:${2:-1}/application/o/repogate/
   client_secret_file: $dir/secret
 session:
   path: $dir/sessions.db

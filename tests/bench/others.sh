@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # names are shared among the files of scripts/bench
-# policy_seed_us, bearer_first_ratio, sessions_100k_mib, start_ms.
+# policy_seed_us, bearer_first_ratio, sessions_100k_mib, logins_per_minute, start_ms.
 
-readonly SESSIONS=100000 STARTS=11
+readonly SESSIONS=100000 STARTS=11 LOGIN_ROUND_S=4
 
 measure_policy() {
     local times
@@ -72,6 +72,35 @@ measure_sessions() {
     rm -f "$work/full.requests" "$work/empty.requests"
     report sessions_100k_mib "$(calc %.1f "($rss - $empty) / 1024")" MiB 'most 100' \
         "$(calc %.1f "$rss / 1024") MiB against $(calc %.1f "$empty / 1024") MiB; $cached sessions in memory, all in the store"
+}
+
+# One browser's logins follow from another's in no way, so what is counted is what the gateway, SQLite and the disk can do.
+measure_logins() {
+    local word n bad us provider before spent n_lines total=0 rates=() busy
+    say "logins_per_minute: $ROUNDS rounds of $LOGIN_ROUND_S s, 64 browsers at a time, SQLite below $work"
+    forge_port=${forge_port:-1}
+    pick_port && provider=$port
+    write_config "$work/logins" "$provider"
+    start_gateway "$work/logins"
+    before=$(ticks "$gateway_pid")
+    while read -r word n bad us; do
+        if [ "$word" = sessions ]; then
+            [ "$n" = "$bad" ] || fail "of $n sessions only $bad were known afterwards"
+            continue
+        fi
+        [ "$word" = logins ] || fail "logins said: $word $n $bad $us"
+        [ "$bad" = 0 ] || fail "$bad logins of $((n + bad)) failed"
+        rates+=("$(calc %.0f "$n * 60e6 / $us")") total=$((total + n))
+        say "  $n logins in $(calc %.1f "$us / 1e6") s, none failed"
+    done < <(on_load_core node "$root/tests/bench/logins.mjs" "$provider" "$gateway_port" "$ROUNDS" "$LOGIN_ROUND_S" || echo failed)
+    [ "${#rates[@]}" = "$ROUNDS" ] || fail "only ${#rates[@]} rounds came to an end"
+    spent=$(calc %.2f "($(ticks "$gateway_pid") - $before) / $(getconf CLK_TCK)")
+    busy=$(calc %.0f "100 * $spent / ($ROUNDS * $LOGIN_ROUND_S)")
+    n_lines=$(grep -c '"type":"login".*"outcome":"ok"' "$work/logins/audit.jsonl")
+    [ "$n_lines" -ge "$total" ] || fail "$total logins, but $n_lines audit lines"
+    stop_server "$gateway_pid"
+    rm -rf "$work/logins"
+    report logins_per_minute "$(median "${rates[@]}")" logins 'least 10000' "$total in all, none failed; rounds $(spread "${rates[@]}"); core $busy % busy"
 }
 
 measure_start() {

@@ -114,7 +114,7 @@ describeStand('answers at a login', { config: ONE_THREAD }, (the) => {
       the().provider.setFaults({ endpoints: { authorization: { error, error_description: description } } });
       const browser = the().browser();
       const page = await browser.visit(SITE);
-      const reason = await expectNoLogin(the(), browser, page, { failedBefore, reasons: ['provider_refused'] });
+      const reason = await expectNoLogin(the(), browser, page, { failedBefore, reasons: ['provider_refused', 'provider_unavailable'] });
       assert.ok(reason.text.startsWith(error));
       assert.ok(page.hops.length <= 5, page.hops.join(' > '));
     });
