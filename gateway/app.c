@@ -138,6 +138,8 @@ static int make_shared(struct app *a)
         return unable("no memory", "visibility", err);
     if ((err = throttle_new(c->server.logins_per_minute, &gw->login_throttle)) != GW_OK)
         return unable("no memory", "logins", err);
+    if ((err = throttle_new(MACHINE_ATTEMPTS_PER_MINUTE, &gw->machine_throttle)) != GW_OK)
+        return unable("no memory", "attempts", err);
     struct sessions_spec spec = {
         .store = gw->store,
         .jobs = gw->jobs,
@@ -285,6 +287,7 @@ static void tear_down(struct app *a)
         worker_deinit(&a->workers[i]);
     visibility_free(gw->visibility);
     throttle_free(gw->login_throttle);
+    throttle_free(gw->machine_throttle);
     journal_close(gw->journal);
     store_close(gw->store);
     jobs_free(gw->jobs);

@@ -41,6 +41,48 @@ static enum gw_err listen_on(struct worker *w, int fd, bool is_admin)
     return listener_new(&spec, &w->listeners[is_admin ? 1 : 0]);
 }
 
+/* HS256 is for those who share our secret. */
+static size_t public_algorithms(const struct config *c, const char *ret_names[CONFIG_LIST_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->oidc.algorithms.n; i++)
+        if (strcmp(c->oidc.algorithms.items[i], "HS256") != 0)
+            ret_names[n++] = c->oidc.algorithms.items[i];
+    return n;
+}
+
+static enum gw_err make_machines(struct core *core)
+{
+    const struct config *c = core->gateway->config;
+    struct provider_spec further[CONFIG_ISSUERS_MAX];
+    const char *algorithms[CONFIG_LIST_MAX];
+    size_t n_algorithms = public_algorithms(c, algorithms);
+    for (size_t i = 0; i < c->oidc.n_bearer; i++)
+        further[i] = (struct provider_spec){
+            .issuer = c->oidc.bearer[i].issuer,
+            .internal_url = c->oidc.bearer[i].internal_url,
+            .client_id = c->oidc.bearer[i].audience,
+            .client_secret = "",
+            .scopes = (const char *const *)c->oidc.scopes.items,
+            .n_scopes = c->oidc.scopes.n,
+            .algorithms = algorithms,
+            .n_algorithms = n_algorithms,
+            .redirect_uri = "",
+        };
+    const struct machines_spec spec = {
+        .provider = core->provider,
+        .further = further,
+        .n_further = c->oidc.n_bearer,
+        .loop = core->loop,
+        .fetcher = core->fetcher,
+        .introspection = c->oidc.introspection,
+        .throttle = core->gateway->machine_throttle,
+        .refresh_s = c->session.refresh_s,
+        .grace_s = c->session.grace_s,
+    };
+    return machines_new(&spec, &core->machines);
+}
+
 enum gw_err worker_init(struct worker *w, struct gateway *gw, const struct provider_spec *provider, int fd, int admin_fd)
 {
     struct core *c = &w->core;
@@ -51,6 +93,8 @@ enum gw_err worker_init(struct worker *w, struct gateway *gw, const struct provi
         err = fetcher_new(c->loop, ca_file[0] == '\0' ? NULL : ca_file, &c->fetcher);
     if (err == GW_OK)
         err = provider_new(provider, c->loop, c->fetcher, &c->provider);
+    if (err == GW_OK)
+        err = make_machines(c);
     if (err == GW_OK)
         err = relay_pool_new(c->loop, gw->jobs, &c->relays);
     if (err == GW_OK)
@@ -66,6 +110,7 @@ static void *run(void *arg)
 {
     struct worker *w = arg;
     provider_start(w->core.provider);
+    machines_start(w->core.machines);
     loop_run(w->core.loop);
     return NULL;
 }
@@ -159,6 +204,8 @@ void worker_end_waits(struct worker *w)
 {
     provider_free(w->core.provider);
     w->core.provider = NULL;
+    machines_free(w->core.machines);
+    w->core.machines = NULL;
     fetcher_free(w->core.fetcher);
     w->core.fetcher = NULL;
 }

@@ -89,6 +89,46 @@ static void want_list(struct reader *rd, size_t node)
     n->is_wanted = true;
 }
 
+/* One map of a list of them. */
+static void want_members(struct reader *rd, size_t node, const char *members)
+{
+    for (size_t i = node + 1; i < rd->scan->n; i++) {
+        struct confnode *n = &rd->scan->nodes[i];
+        if (n->parent != (int)node)
+            continue;
+        if (!confkeys_list_has(members, view_of(n->key)))
+            refuse(rd, i, "unknown key: expected %s", members);
+        else
+            want_text(rd, i, "text");
+        n->is_wanted = false; /* read with its list, as items are */
+    }
+}
+
+static void want_maps(struct reader *rd, size_t node, const char *members)
+{
+    struct confnode *n = &rd->scan->nodes[node];
+    size_t n_before = rd->report->n_errors;
+
+    if (n->kind != CONFNODE_LIST) {
+        refuse(rd, node, "expected %s, found %s", confkeys_expected(CONFKEY_MAPS), kind_name(n));
+        return;
+    }
+    if (n->n_children > CONFIG_ISSUERS_MAX) {
+        refuse(rd, node, "too long: expected at most %d entries", CONFIG_ISSUERS_MAX);
+        return;
+    }
+    for (size_t i = node + 1; i < rd->scan->n; i++) {
+        if (rd->scan->nodes[i].parent != (int)node)
+            continue;
+        if (rd->scan->nodes[i].kind == CONFNODE_MAP)
+            want_members(rd, i, members);
+        else
+            refuse(rd, i, "expected a map in this list, found %s", kind_name(&rd->scan->nodes[i]));
+    }
+    n->members = members;
+    n->is_wanted = rd->report->n_errors == n_before;
+}
+
 static void want_map(struct reader *rd, size_t node, size_t n_max)
 {
     struct confnode *n = &rd->scan->nodes[node];
@@ -111,6 +151,8 @@ static void want_key(struct reader *rd, size_t node, const struct confkey *k)
         refuse(rd, node, "not built yet: leave this key out");
     else if (k->type == CONFKEY_LIST)
         want_list(rd, node);
+    else if (k->type == CONFKEY_MAPS)
+        want_maps(rd, node, k->choices);
     else if (k->type == CONFKEY_MAP)
         want_map(rd, node, id == CONFKEY_FORGES ? REPO_FORGES_MAX : CONFIG_LIST_MAX);
     else
@@ -191,6 +233,36 @@ static enum gw_err take_items(struct reader *rd, size_t node, const struct confs
     return GW_OK;
 }
 
+/* Where a member of a map stands; where the map itself stands if it is not there. */
+static struct confplace place_of_member(const struct reader *rd, size_t map, struct view name)
+{
+    for (size_t i = map + 1; i < rd->scan->n; i++)
+        if (rd->scan->nodes[i].parent == (int)map && view_eq(view_of(rd->scan->nodes[i].key), name))
+            return place_of(rd, i);
+    return place_of(rd, map);
+}
+
+static enum gw_err take_maps(struct reader *rd, size_t node, const struct confslot *slot, struct confvalue *v)
+{
+    const struct confnode *n = &rd->scan->nodes[node];
+    struct conftext *items = new_items(rd, n->n_children * CONFLOAD_MEMBERS_MAX);
+    size_t n_items = 0;
+
+    if (items == NULL)
+        return GW_E_NOMEM;
+    for (size_t i = node + 1; i < rd->scan->n; i++) {
+        struct view rest = view_of(n->members);
+        while (rd->scan->nodes[i].parent == (int)node && rest.n > 0) {
+            struct view name = view_split(&rest, ',');
+            items[n_items] = (struct conftext){.text = slot->items[n_items], .at = place_of_member(rd, i, name)};
+            n_items++;
+        }
+    }
+    v->items = items;
+    v->n_items = n->n_children;
+    return GW_OK;
+}
+
 static enum gw_err take_forges(struct reader *rd, size_t node, const struct confslot *slots)
 {
     const struct confscan *s = rd->scan;
@@ -229,6 +301,8 @@ static enum gw_err take_file(struct reader *rd, const struct confslot *slots)
         enum gw_err err = GW_OK;
         if (id == CONFKEY_FORGES)
             err = take_forges(rd, (size_t)node, slots);
+        else if (confkeys[id].type == CONFKEY_MAPS)
+            err = take_maps(rd, (size_t)node, &slots[node], v);
         else if (rd->scan->nodes[node].kind != CONFNODE_TEXT)
             err = take_items(rd, (size_t)node, slots, v);
         if (err != GW_OK)
@@ -264,7 +338,7 @@ static enum gw_err set_from_text(struct reader *rd, const struct confkey *k, str
 
     if (copy == NULL)
         return GW_E_NOMEM;
-    if (k->type == CONFKEY_MAP) {
+    if (k->type == CONFKEY_MAP || k->type == CONFKEY_MAPS) {
         confreport_error(rd->report, at, k->name, "maps can only be set in the file");
         return GW_OK;
     }
@@ -374,6 +448,8 @@ static enum gw_err take_default(struct reader *rd, const struct confkey *k, stru
     v->is_usable = true;
     if (k->type == CONFKEY_LIST)
         return split_list(rd, k->fallback, at, v);
+    if (k->type == CONFKEY_MAPS)
+        return GW_OK; /* none */
     v->self.text = k->fallback;
     return GW_OK;
 }
@@ -402,7 +478,7 @@ static void judge_words(struct reader *rd, const struct confkey *k, struct confv
     } else if (is_list) {
         for (size_t i = 0; i < v->n_items; i++)
             judge_word(rd, k, &v->items[i], v);
-    } else if (k->type != CONFKEY_MAP) {
+    } else if (k->type != CONFKEY_MAP && k->type != CONFKEY_MAPS) {
         judge_word(rd, k, &v->self, v);
     }
 }

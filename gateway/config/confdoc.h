@@ -16,9 +16,10 @@ struct conftext {
 };
 
 struct confvalue {
-    struct conftext self;   /* text of a scalar; of lists and maps the place only */
-    struct conftext *items; /* of a list or map */
-    size_t n_items;
+    struct conftext self; /* text of a scalar; of lists and maps the place only */
+    struct conftext
+        *items; /* of a list or map; of a list of maps the members of the first, then of the second, each in the key's order */
+    size_t n_items; /* of a list of maps: how many maps */
     bool is_usable; /* false: a finding was reported, judge no further */
 };
 

@@ -43,6 +43,14 @@ static const struct confvalue *value_of(const struct builder *b, enum confkey_id
     return &b->doc->values[id];
 }
 
+/* By the file or the environment: a default has the file for its place, but no line. */
+static bool is_given(const struct builder *b, enum confkey_id id)
+{
+    struct confplace at = value_of(b, id)->self.at;
+
+    return at.line > 0 || at.source != b->report->file;
+}
+
 GW_PRINTF(4, 5)
 static void refuse(struct builder *b, enum confkey_id id, const struct conftext *at, const char *fmt, ...)
 {
@@ -272,6 +280,53 @@ static void build_scopes(struct builder *b)
         refuse(b, CONFKEY_OIDC_SCOPES, NULL, "expected openid among the scopes");
 }
 
+enum { BEARER_ISSUER, BEARER_AUDIENCE, BEARER_INTERNAL_URL, BEARER_MEMBERS }; /* in the key table's order */
+
+static char *keep_member(struct builder *b, const struct conftext *member, const char *expected)
+{
+    if (expected != NULL && (member->text == NULL || member->text[0] == '\0'))
+        refuse(b, CONFKEY_OIDC_BEARER, member, "required: expected %s", expected);
+    return keep_view(b, view_of(member->text == NULL ? "" : member->text));
+}
+
+/* Tokens are told apart by their issuer, so each is named once. */
+static void refuse_known_issuer(struct builder *b, const struct conftext *issuer)
+{
+    const char *text = issuer->text == NULL ? "" : issuer->text;
+
+    if (b->c->oidc.issuer != NULL && strcmp(text, b->c->oidc.issuer) == 0)
+        refuse(b, CONFKEY_OIDC_BEARER, issuer, "this is oidc.issuer, whose tokens are accepted anyway");
+    for (size_t i = 0; i < b->c->oidc.n_bearer; i++)
+        if (b->c->oidc.bearer[i].issuer != NULL && strcmp(text, b->c->oidc.bearer[i].issuer) == 0)
+            refuse(b, CONFKEY_OIDC_BEARER, issuer, "this issuer stands in the list twice");
+}
+
+static void build_bearer(struct builder *b)
+{
+    const struct confvalue *v = value_of(b, CONFKEY_OIDC_BEARER);
+    struct uri uri;
+
+    for (size_t i = 0; v->is_usable && i < v->n_items; i++) {
+        const struct conftext *m = v->items + i * BEARER_MEMBERS;
+        struct config_issuer entry = {
+            .issuer = keep_member(b, &m[BEARER_ISSUER], "the issuer's URL, to the byte as it stands in its tokens"),
+            .audience = keep_member(b, &m[BEARER_AUDIENCE], "the client id that its tokens are for"),
+            .internal_url = keep_member(b, &m[BEARER_INTERNAL_URL], NULL),
+        };
+        refuse_known_issuer(b, &m[BEARER_ISSUER]);
+        if (entry.issuer != NULL && entry.issuer[0] != '\0' && parse_url(b, CONFKEY_OIDC_BEARER, &m[BEARER_ISSUER], &uri))
+            warn_plain_http(b, CONFKEY_OIDC_BEARER, &uri, "tokens");
+        if (entry.internal_url != NULL && entry.internal_url[0] != '\0')
+            (void)parse_url(b, CONFKEY_OIDC_BEARER, &m[BEARER_INTERNAL_URL], &uri);
+        b->c->oidc.bearer[b->c->oidc.n_bearer++] = entry;
+    }
+    /* A further issuer shares no secret with us. */
+    const struct config_strings *algorithms = &b->c->oidc.algorithms;
+    if (b->c->oidc.n_bearer > 0 && algorithms->n == 1 && algorithms->items[0] != NULL &&
+        strcmp(algorithms->items[0], "HS256") == 0)
+        refuse(b, CONFKEY_OIDC_BEARER, NULL, "with HS256 as the only one of oidc.algorithms: expected one with public keys");
+}
+
 static void build_oidc(struct builder *b)
 {
     const struct confvalue *issuer = value_of(b, CONFKEY_OIDC_ISSUER), *internal = value_of(b, CONFKEY_OIDC_INTERNAL_URL);
@@ -291,6 +346,8 @@ static void build_oidc(struct builder *b)
     c->oidc.algorithms = keep_list(b, CONFKEY_OIDC_ALGORITHMS);
     if (c->oidc.algorithms.n == 0 && value_of(b, CONFKEY_OIDC_ALGORITHMS)->is_usable)
         refuse(b, CONFKEY_OIDC_ALGORITHMS, NULL, "empty: expected at least one algorithm");
+    build_bearer(b);
+    c->oidc.introspection = parse_bool(b, CONFKEY_OIDC_INTROSPECTION);
 }
 
 static void build_session(struct builder *b)
@@ -303,6 +360,13 @@ static void build_session(struct builder *b)
     c->session.absolute_s = parse_duration(b, CONFKEY_SESSION_ABSOLUTE);
     if (c->session.absolute_s > 0 && c->session.idle_s > c->session.absolute_s)
         refuse(b, CONFKEY_SESSION_IDLE, NULL, "longer than session.absolute: expected at most that");
+    c->session.refresh_s = parse_duration(b, CONFKEY_SESSION_REFRESH);
+    c->session.grace_s = parse_duration(b, CONFKEY_SESSION_GRACE);
+    /* Only what was asked for can contradict: under a short idle limit the default refreshes those who stay, as it should. */
+    if (is_given(b, CONFKEY_SESSION_REFRESH) && c->session.idle_s > 0 && c->session.refresh_s >= c->session.idle_s)
+        refuse(b, CONFKEY_SESSION_REFRESH, NULL, "not shorter than session.idle: expected less");
+    if (is_given(b, CONFKEY_SESSION_GRACE) && c->session.absolute_s > 0 && c->session.grace_s > c->session.absolute_s)
+        refuse(b, CONFKEY_SESSION_GRACE, NULL, "longer than session.absolute: expected at most that");
 }
 
 static void build_assertion(struct builder *b)

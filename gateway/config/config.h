@@ -11,7 +11,7 @@
 #include "util/ipaddr.h"
 #include "util/uri.h"
 
-enum { CONFIG_LIST_MAX = 32, CONFIG_BYTES_MAX = 256 * 1024 };
+enum { CONFIG_LIST_MAX = 32, CONFIG_ISSUERS_MAX = 8, CONFIG_BYTES_MAX = 256 * 1024 };
 
 enum config_mode { CONFIG_MODE_HOST, CONFIG_MODE_PATH };
 enum config_audit_mode { CONFIG_AUDIT_WRITTEN };
@@ -19,6 +19,12 @@ enum config_audit_mode { CONFIG_AUDIT_WRITTEN };
 struct config_strings {
     char **items;
     size_t n;
+};
+
+struct config_issuer { /* of oidc.bearer */
+    char *issuer;
+    char *audience;
+    char *internal_url; /* "" = none */
 };
 
 struct config_env { /* policy.env: name to text, sorted by name */
@@ -50,11 +56,15 @@ struct config {
         char *client_secret_file;
         struct config_strings scopes;
         struct config_strings algorithms; /* of RS256 ES256 ES384 ES512 EdDSA HS256 */
+        struct config_issuer bearer[CONFIG_ISSUERS_MAX];
+        size_t n_bearer;
+        bool introspection;
     } oidc;
     struct {
         char *path;     /* SQLite file */
         char *key_file; /* for seal_ring_load() */
         int64_t idle_s, absolute_s;
+        int64_t refresh_s, grace_s;
     } session;
     struct {
         char *key_file; /* for signkey_ring_load(); "" = none */

@@ -149,14 +149,16 @@ const char *confkeys_expected(enum confkey_type type)
         return "a path";
     case CONFKEY_SECRET_FILE:
         return "the path of a file with the secret";
+    case CONFKEY_MAPS:
+        return "a list of maps such as [{name: value}]";
     }
     return "text";
 }
 
 static const char *type_name(enum confkey_type type)
 {
-    static const char *const names[] = {"text",   "address", "url", "integer", "bool",       "duration",
-                                        "choice", "list",    "map", "path",    "secret file"};
+    static const char *const names[] = {"text",   "address", "url", "integer", "bool",        "duration",
+                                        "choice", "list",    "map", "path",    "secret file", "list of maps"};
 
     return names[type];
 }
@@ -176,7 +178,9 @@ static void put_fallback(struct buf *out, const struct confkey *k)
     if (k->fallback == NULL)
         buf_puts(out, "**required**");
     else if (k->fallback[0] == '\0')
-        buf_put(out, k->type == CONFKEY_LIST ? VIEW("`[]`") : k->type == CONFKEY_MAP ? VIEW("`{}`") : VIEW("`\"\"`"));
+        buf_put(out, k->type == CONFKEY_LIST || k->type == CONFKEY_MAPS ? VIEW("`[]`")
+                     : k->type == CONFKEY_MAP                           ? VIEW("`{}`")
+                                                                        : VIEW("`\"\"`"));
     else if (k->type == CONFKEY_LIST)
         put_listed(out, k->fallback);
     else
@@ -194,7 +198,7 @@ void confkeys_format_markdown(struct buf *out)
         if (confkeys_is_unbuilt(k)) {
             buf_puts(out, " *Not built yet: only the default is accepted.*");
         } else if (k->choices[0] != '\0') {
-            buf_puts(out, " Accepted: ");
+            buf_put(out, k->type == CONFKEY_MAPS ? VIEW(" Members: ") : VIEW(" Accepted: "));
             put_listed(out, k->choices);
             buf_puts(out, ".");
             if (k->unbuilt[0] != '\0') {

@@ -20,6 +20,7 @@ enum confkey_type {
     CONFKEY_MAP,
     CONFKEY_PATH,
     CONFKEY_SECRET_FILE,
+    CONFKEY_MAPS, /* a list of maps of texts; the accepted values are the names of their members */
 };
 
 /* Columns: identifier, dotted name, type, default (NULL = required; a list's with commas), accepted values of a choice or a
@@ -55,8 +56,10 @@ enum confkey_type {
       "Scopes asked for at login; `openid` must be among them.")                                                                \
     X(OIDC_ALGORITHMS, "oidc.algorithms", LIST, "RS256,ES256", "RS256,ES256,ES384,ES512,EdDSA,HS256", "",                       \
       "Signature algorithms accepted in tokens; HS256 only if listed here.")                                                    \
-    X(OIDC_BEARER, "oidc.bearer", LIST, "", "", "*", "Further issuers of bearer tokens.")                                       \
-    X(OIDC_INTROSPECTION, "oidc.introspection", BOOL, "false", "", "*", "Opaque tokens and HTTP Basic.")                        \
+    X(OIDC_BEARER, "oidc.bearer", MAPS, "", "issuer,audience,internal_url", "",                                                 \
+      "Further issuers of bearer tokens, each with keys of its own: `iss`, `aud` and `azp` must match one entry exactly.")      \
+    X(OIDC_INTROSPECTION, "oidc.introspection", BOOL, "false", "", "",                                                          \
+      "Accept opaque tokens, and app passwords over HTTP Basic: both are checked by asking the provider.")                      \
     X(SESSION_STORE, "session.store", CHOICE, "sqlite", "sqlite", "postgres", "Where sessions are kept.")                       \
     X(SESSION_PATH, "session.path", PATH, "/var/lib/repogate/sessions.db", "", "", "The SQLite file.")                          \
     X(SESSION_DSN_FILE, "session.dsn_file", SECRET_FILE, "", "", "*", "PostgreSQL connection string.")                          \
@@ -64,6 +67,10 @@ enum confkey_type {
       "Key ring that seals sessions, as `repogate keygen session` writes it: the first key seals, all open.")                   \
     X(SESSION_IDLE, "session.idle", DURATION, "8h", "", "", "A session unused for so long ends.")                               \
     X(SESSION_ABSOLUTE, "session.absolute", DURATION, "24h", "", "", "A session ends so long after its login, used or not.")    \
+    X(SESSION_REFRESH, "session.refresh", DURATION, "5m", "", "",                                                               \
+      "How stale groups and attributes may be: a session in use asks Authentik anew this often. Shorter than `session.idle`.")  \
+    X(SESSION_GRACE, "session.grace", DURATION, "15m", "", "",                                                                  \
+      "How long after that the claims known serve while Authentik, or the session store, cannot be reached.")                   \
     X(ASSERTION_KEY_FILE, "assertion.key_file", SECRET_FILE, "", "", "",                                                        \
       "P-256 keys in PEM, as `repogate keygen assertion` writes them: the first signs `X-Repogate-Assertion`, "                 \
       "all are published. Empty = nothing is asserted.")                                                                        \

@@ -10,10 +10,12 @@
 #include "config/confscan.h"
 #include "util/arena.h"
 
+enum { CONFLOAD_MEMBERS_MAX = 4 };
+
 struct confslot {
     const char *text;   /* CONFNODE_TEXT, else NULL */
-    const char **items; /* CONFNODE_LIST */
-    size_t n_items;
+    const char **items; /* CONFNODE_LIST; of a list of maps all members of the first map, then of the second; NULL = absent */
+    size_t n_items;     /* texts or maps */
 };
 
 /* slots: as many as the scan has nodes, filled on GW_OK with memory of the arena. */

@@ -18,9 +18,10 @@ enum confnode_kind { CONFNODE_TEXT, CONFNODE_LIST, CONFNODE_MAP };
 struct confnode {
     int parent; /* index; -1 for the root */
     enum confnode_kind kind;
-    bool is_null;     /* nothing, ~ or null, unquoted */
-    bool is_wanted;   /* for confload: set by whoever judges the shape */
-    int line, column; /* of the key; of the value for list items */
+    bool is_null;        /* nothing, ~ or null, unquoted */
+    bool is_wanted;      /* for confload: set by whoever judges the shape */
+    const char *members; /* likewise, of a list of maps: the comma-separated names of what is wanted of each */
+    int line, column;    /* of the key; of the value for list items */
     size_t n_children;
     char key[CONFSCAN_KEY_MAX + 1]; /* "" for the root and for list items */
 };

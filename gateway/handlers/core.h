@@ -9,7 +9,7 @@
 #include "forge/visibility.h"
 #include "http/exchange.h"
 #include "identity/assertion.h"
-#include "identity/provider.h"
+#include "identity/machine.h"
 #include "net/fetch.h"
 #include "policy/engine.h"
 #include "proxy/relay.h"
@@ -31,7 +31,8 @@ struct gateway {
     struct sessions *sessions;
     const struct seal_ring *ring;
     struct throttle *login_throttle;
-    struct secretfile *proxy_secret; /* NULL = none is asked for */
+    struct throttle *machine_throttle; /* attempts with credentials that nobody has verified */
+    struct secretfile *proxy_secret;   /* NULL = none is asked for */
     struct journal *journal;
     struct visibility *visibility;
     const struct driver *driver;
@@ -50,6 +51,7 @@ struct core {
     struct loop *loop;
     struct fetcher *fetcher;
     struct provider *provider;
+    struct machines *machines;
     struct relay_pool *relays;
     struct tunnel_pool *tunnels;
     struct assertion_maker *assertions; /* NULL = no key: nothing is asserted */

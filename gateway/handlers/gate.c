@@ -20,6 +20,7 @@ static struct view outcome_name(enum outcome o)
     case OUTCOME_DENIED:
         return VIEW("denied");
     case OUTCOME_MALFORMED:
+    case OUTCOME_LIMITED:
         return VIEW("refused");
     case OUTCOME_UNAVAILABLE: /* the reason tells which */
     case OUTCOME_DEFECT:
@@ -159,6 +160,7 @@ static void count(const struct gate *g)
         break;
     case OUTCOME_DENIED:
     case OUTCOME_MALFORMED:
+    case OUTCOME_LIMITED:
         meter_inc(METER_DECISION_DENY);
         break;
     case OUTCOME_UNAVAILABLE:
@@ -371,6 +373,14 @@ static void on_identified(struct identify *i, enum identified found)
     case IDENTIFIED_UNAVAILABLE:
         finish(g, OUTCOME_UNAVAILABLE, "store_unavailable");
         break;
+    case IDENTIFIED_UNREACHABLE:
+        g->reason_text = view_of(i->why);
+        finish(g, OUTCOME_UNAVAILABLE, "provider_unavailable");
+        break;
+    case IDENTIFIED_LIMITED:
+        g->reason_text = view_of(i->why);
+        finish(g, OUTCOME_LIMITED, "rate_limited");
+        break;
     }
 }
 
@@ -446,7 +456,8 @@ static void start(struct gate *g)
     case REPO_NONE:
         break;
     }
-    g->identify = (struct identify){.x = g->x, .done = on_identified};
+    /* A dialect that does not tell the address leaves all such clients one budget. */
+    g->identify = (struct identify){.x = g->x, .done = on_identified, .client = g->original.client};
     identify_begin(&g->identify);
 }
 

@@ -22,6 +22,7 @@ enum outcome {
     OUTCOME_STEP_UP,     /* known, and a stronger login would change it */
     OUTCOME_DENIED,      /* known, refused */
     OUTCOME_MALFORMED,   /* the request does not say clearly what it is about */
+    OUTCOME_LIMITED,     /* too many attempts */
     OUTCOME_UNAVAILABLE, /* we cannot decide or record now */
 };
 

@@ -1,7 +1,10 @@
 #include "handlers/identify.h"
 
+#include "http/basic.h"
 #include "http/cookie.h"
+#include "http/original.h"
 #include "util/epoch.h"
+#include "util/secret.h"
 
 static void nobody(struct identify *i, const char *why)
 {
@@ -15,26 +18,65 @@ static void known(struct identify *i, const struct principal *who)
     i->done(i, IDENTIFIED_KNOWN);
 }
 
-static void by_bearer(void *arg)
+static void on_machine(void *arg, const struct machine_answer *a)
 {
     struct identify *i = arg;
-    struct view value = header_value(&i->x->request, HEADER_AUTHORIZATION);
-    const char *why = "";
-    if (i->n_waits++ == IDENTIFY_WAITS_MAX) {
-        nobody(i, "the identity provider cannot be reached to check the token");
-        return;
+    i->why = a->reason;
+    switch (a->found) {
+    case MACHINE_KNOWN:
+        i->machine = a->machine;
+        i->machine_who = principal_ref(machine_who(a->machine));
+        i->is_stale = a->is_stale;
+        known(i, i->machine_who);
+        break;
+    case MACHINE_REFUSED:
+        i->done(i, IDENTIFIED_NOBODY);
+        break;
+    case MACHINE_LIMITED:
+        i->done(i, IDENTIFIED_LIMITED);
+        break;
+    case MACHINE_UNAVAILABLE:
+        i->done(i, IDENTIFIED_UNREACHABLE);
+        break;
     }
-    struct view token = view_trim(view_skip(value, sizeof("Bearer ") - 1));
-    switch (provider_check_bearer(i->x->core->provider, token, &i->bearer, &why, by_bearer, i)) {
-    case BEARER_VALID:
-        known(i, i->bearer);
-        break;
-    case BEARER_REFUSED:
-        nobody(i, why);
-        break;
-    case BEARER_PENDING:
-        break;
-    }
+}
+
+static void by_token(struct identify *i, struct view token)
+{
+    machines_check_token(i->x->core->machines, token, &i->client, on_machine, i);
+}
+
+static void by_password(struct identify *i, struct view credentials)
+{
+    uint8_t block[BASIC_MAX_BYTES];
+    struct basic b;
+    if (basic_parse(credentials, block, &b) != GW_OK)
+        nobody(i, "not the user name and password of HTTP Basic");
+    else if (view_eq(b.username, VIEW("goauthentik.io/token"))) /* Authentik's way to send a token where only Basic goes */
+        by_token(i, b.password);
+    else
+        machines_check_password(i->x->core->machines, b.username, b.password, &i->client, on_machine, i);
+    secret_wipe(block, sizeof(block));
+}
+
+static bool has_scheme(struct view value, struct view scheme, struct view *ret_rest)
+{
+    if (value.n < scheme.n || !view_eq_ci(view_at(value.p, scheme.n), scheme))
+        return false;
+    *ret_rest = view_trim(view_skip(value, scheme.n));
+    return true;
+}
+
+static void by_authorization(struct identify *i, struct view value)
+{
+    struct view rest;
+    if (has_scheme(value, VIEW("Bearer "), &rest))
+        by_token(i, rest);
+    else if (i->x->core->gateway->config->oidc.introspection && has_scheme(value, VIEW("Basic "), &rest))
+        by_password(i, rest);
+    else
+        nobody(i, i->x->core->gateway->config->oidc.introspection ? "only Bearer and Basic are accepted in Authorization"
+                                                                  : "only Bearer tokens are accepted in Authorization");
 }
 
 static void on_session(void *arg, enum gw_err err, struct session *s)
@@ -73,10 +115,7 @@ void identify_begin(struct identify *i)
     struct view value;
     const struct request *r = &i->x->request;
     if (header_get(r, HEADER_AUTHORIZATION, &value) != HEADER_ABSENT) {
-        if (view_eq_ci(view_at(value.p, value.n < 7 ? value.n : 7), VIEW("Bearer ")))
-            by_bearer(i);
-        else
-            nobody(i, "only Bearer tokens are accepted in Authorization");
+        by_authorization(i, value);
         return;
     }
     switch (cookie_get(r, view_of(i->x->core->gateway->cookie_name), &value)) {
@@ -92,6 +131,15 @@ void identify_begin(struct identify *i)
     }
 }
 
+static struct ipaddr client_of(const struct exchange *x)
+{
+    const struct config *c = x->core->gateway->config;
+    struct ipaddr client;
+    return original_find_client(&x->request, c->server.trusted_proxies, c->server.n_trusted_proxies, &client) == ORIGINAL_FINE
+               ? client
+               : x->request.peer;
+}
+
 static void end_exchange(struct exchange *x)
 {
     identify_end(x->state);
@@ -102,7 +150,7 @@ bool identify_visitor(struct exchange *x, void (*done)(struct identify *i, enum 
     struct identify *i = arena_get(&x->arena, sizeof(*i));
     if (i == NULL)
         return false;
-    *i = (struct identify){.x = x, .done = done};
+    *i = (struct identify){.x = x, .done = done, .client = client_of(x)};
     x->state = i;
     x->on_done = end_exchange;
     identify_begin(i);
@@ -112,8 +160,10 @@ bool identify_visitor(struct exchange *x, void (*done)(struct identify *i, enum 
 void identify_end(struct identify *i)
 {
     session_unref(i->session);
-    principal_unref(i->bearer);
+    principal_unref(i->machine_who);
+    machine_unref(i->machine);
     i->session = NULL;
-    i->bearer = NULL;
+    i->machine_who = NULL;
+    i->machine = NULL;
     i->who = NULL;
 }

@@ -1,4 +1,4 @@
-/* identify: who is asking, by session cookie or bearer token.
+/* identify: who is asking, by session cookie or by the credential of a program (bearer token, user and app password).
  *
  * An Authorization header beats the cookie and never falls back to it; two session cookies are nobody.
  * Shape: embed a struct identify; `done` is called on the same loop, possibly before identify_begin() returns.
@@ -7,10 +7,10 @@
 
 #include "handlers/core.h"
 
-enum { IDENTIFY_WAITS_MAX = 4 };
-
 enum identified {
     IDENTIFIED_UNAVAILABLE, /* the store cannot tell */
+    IDENTIFIED_UNREACHABLE, /* the provider would have to be asked, and cannot be; `why` */
+    IDENTIFIED_LIMITED,     /* too many attempts from this address; `why` */
     IDENTIFIED_NOBODY,      /* `why` says why */
     IDENTIFIED_KNOWN,
 };
@@ -21,11 +21,13 @@ struct identify {
     const struct principal *who;
     const char *why;
     struct session *session;
-    struct principal *bearer;
-    unsigned n_waits;
+    struct ipaddr client; /* whose budget of attempts counts; absent is an address like any other */
+    struct machine *machine;
+    struct principal *machine_who; /* of the machine, as it was when it was judged */
+    bool is_stale;                 /* claims could not be renewed in time */
 };
 
-/* Zero it before; x and done set. */
+/* Zero it before; x, done and client set. */
 void identify_begin(struct identify *i);
 void identify_end(struct identify *i);
 /* For pages: a struct identify of its own in the exchange's arena, let go of when the exchange is over. False without memory: nothing

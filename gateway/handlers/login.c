@@ -156,6 +156,10 @@ static struct view explain_circle(struct login *l, enum identified found)
     case IDENTIFIED_UNAVAILABLE:
         parts[1] = VIEW("sessions cannot be read at the moment");
         break;
+    case IDENTIFIED_UNREACHABLE:
+    case IDENTIFIED_LIMITED:
+        parts[1] = view_of(l->visitor.why);
+        break;
     case IDENTIFIED_NOBODY:
         parts[1] = cookie_get(&l->x->request, view_of(l->x->core->gateway->cookie_name), &cookie) == COOKIE_ABSENT
                        ? VIEW("your browser does not keep the cookie of your session")

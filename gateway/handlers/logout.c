@@ -1,6 +1,5 @@
 /* Logging out asks first (GET) and acts on POST. The cookie is SameSite=Lax, so another site's form arrives without it; Origin or
  * Sec-Fetch-Site must say so too. */
-#include "handlers/again.h"
 #include "handlers/handlers.h"
 #include "handlers/recorder.h"
 #include "handlers/reply.h"
@@ -125,9 +124,6 @@ void handle_logout(struct exchange *x)
                          });
         return;
     }
-    /* Whoever logs out and in again goes in no circle. */
-    if (is_post)
-        again_forget_count(x);
     if (!identify_visitor(x, is_post ? act : ask))
         reply_defect(x);
 }

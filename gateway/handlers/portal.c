@@ -24,13 +24,7 @@ static bool is_known(struct identify *i, enum identified found)
     if (found == IDENTIFIED_NOBODY && request_is_navigation(&i->x->request))
         reply_redirect(i->x, 302, VIEW("/_repogate/login?rd=/"));
     else
-        reply_problem(i->x, &(struct reply_problem){
-                                .status = found == IDENTIFIED_NOBODY ? 401 : 503,
-                                .reason = found == IDENTIFIED_NOBODY ? "login_required" : "store_unavailable",
-                                .title = found == IDENTIFIED_NOBODY ? "Login required" : "Not available at the moment",
-                                .text = found == IDENTIFIED_NOBODY ? "Log in to open a repository."
-                                                                   : "Sessions cannot be read at the moment.",
-                            });
+        reply_unidentified(i, found, "Login required", "Log in to open a repository.");
     return false;
 }
 

@@ -152,6 +152,34 @@ void reply_defect(struct exchange *x)
                      });
 }
 
+/* RFC 6750 3: what was sent was not enough, or nothing was. */
+static void put_login_challenge(struct exchange *x)
+{
+    bool has_token = header_value(&x->request, HEADER_AUTHORIZATION).n > 0;
+    response_put(&x->response, "WWW-Authenticate",
+                 has_token ? VIEW("Bearer realm=\"repogate\", error=\"invalid_token\"") : VIEW("Bearer realm=\"repogate\""));
+}
+
+void reply_unidentified(const struct identify *i, enum identified found, const char *title, const char *text)
+{
+    static const struct reply_problem problems[] = {
+        [IDENTIFIED_UNAVAILABLE] = {503, "store_unavailable", "Not available at the moment",
+                                    "Sessions cannot be read at the moment."},
+        [IDENTIFIED_UNREACHABLE] = {503, "provider_unavailable", "Not available at the moment",
+                                    "The identity provider cannot be asked at the moment."},
+        [IDENTIFIED_LIMITED] = {429, "rate_limited", "Too many attempts",
+                                "Too many attempts to log in came from this network address. Try again in a minute."},
+        [IDENTIFIED_NOBODY] = {.status = 401, .reason = "login_required"},
+    };
+    struct reply_problem p = problems[found];
+    if (found == IDENTIFIED_NOBODY) {
+        p.title = title;
+        p.text = text;
+        put_login_challenge(i->x);
+    }
+    reply_problem(i->x, &p);
+}
+
 /* ---- outcomes ---- */
 
 static bool is_auth_endpoint(enum dialect d)
@@ -177,6 +205,7 @@ static int auth_status(enum outcome o)
         return 401;
     case OUTCOME_DENIED:
     case OUTCOME_MALFORMED:
+    case OUTCOME_LIMITED:
     case OUTCOME_UNAVAILABLE:
         return 403;
     case OUTCOME_DEFECT:
@@ -197,6 +226,8 @@ static int own_status(enum outcome o)
         return 403;
     case OUTCOME_MALFORMED:
         return 400;
+    case OUTCOME_LIMITED:
+        return 429;
     case OUTCOME_UNAVAILABLE:
         return 503;
     case OUTCOME_DEFECT:
@@ -230,9 +261,7 @@ static void put_challenge(struct gate *g)
         put_stronger_challenge(g);
         return;
     }
-    bool has_token = header_value(&g->x->request, HEADER_AUTHORIZATION).n > 0;
-    response_put(&g->x->response, "WWW-Authenticate",
-                 has_token ? VIEW("Bearer realm=\"repogate\", error=\"invalid_token\"") : VIEW("Bearer realm=\"repogate\""));
+    put_login_challenge(g->x);
 }
 
 static void reply_auth(struct gate *g)
@@ -293,6 +322,7 @@ static const char *unavailable_text(const char *reason)
         {"audit_unavailable",
          "The audit log cannot be written, and nothing is allowed without a record of it. Try again in a moment."},
         {"store_unavailable", "Sessions cannot be read at the moment. Try again in a moment."},
+        {"provider_unavailable", "The identity provider cannot be asked at the moment. Try again in a moment."},
         {"identity_too_large", "Your groups do not fit into a request. Ask the operators to limit which groups are sent."},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -331,6 +361,11 @@ static void reply_own(struct gate *g)
     case OUTCOME_MALFORMED:
         p.title = "Address not understood";
         p.text = "This address can be read in more than one way, so it is refused. Open the repository by its plain address.";
+        break;
+    case OUTCOME_LIMITED:
+        response_put(&x->response, "Retry-After", VIEW("60"));
+        p.title = "Too many attempts";
+        p.text = "Too many attempts to log in came from this network address. Try again in a minute.";
         break;
     case OUTCOME_UNAVAILABLE:
         response_put(&x->response, "Retry-After", VIEW("5"));

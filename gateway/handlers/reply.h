@@ -23,6 +23,8 @@ struct reply_problem {
 void reply_problem(struct exchange *x, const struct reply_problem *p);
 /* Problem details, whatever the client wants; needs no gateway. */
 void reply_problem_json(struct exchange *x, const struct reply_problem *p);
+/* A page of ours to whom it is not for: found is anything but IDENTIFIED_KNOWN. title, text: for nobody. */
+void reply_unidentified(const struct identify *i, enum identified found, const char *title, const char *text);
 /* 500. */
 void reply_defect(struct exchange *x);
 

@@ -16,13 +16,7 @@ static void answer(struct identify *i, enum identified found)
 {
     struct buf out = BUF(PAGE_MAX_BYTES);
     if (found != IDENTIFIED_KNOWN) {
-        bool is_nobody = found == IDENTIFIED_NOBODY;
-        reply_problem(i->x, &(struct reply_problem){
-                                .status = is_nobody ? 401 : 503,
-                                .reason = is_nobody ? "login_required" : "store_unavailable",
-                                .title = is_nobody ? "Nobody is logged in" : "Not available at the moment",
-                                .text = is_nobody ? i->why : "Sessions cannot be read at the moment.",
-                            });
+        reply_unidentified(i, found, "Nobody is logged in", i->why);
         return;
     }
     buf_puts(&out, "{\"username\":");

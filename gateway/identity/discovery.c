@@ -83,9 +83,12 @@ static enum gw_err read_endpoints(struct pack_val doc, bool is_http_fine, struct
         bool is_needed;
         char **ret_url;
     } endpoints[] = {
-        {"authorization_endpoint", true, &d->authorization_endpoint}, {"token_endpoint", true, &d->token_endpoint},
-        {"userinfo_endpoint", true, &d->userinfo_endpoint},           {"jwks_uri", true, &d->jwks_uri},
+        {"authorization_endpoint", true, &d->authorization_endpoint},
+        {"token_endpoint", true, &d->token_endpoint},
+        {"userinfo_endpoint", true, &d->userinfo_endpoint},
+        {"jwks_uri", true, &d->jwks_uri},
         {"end_session_endpoint", false, &d->end_session_endpoint},
+        {"introspection_endpoint", false, &d->introspection_endpoint},
     };
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
         enum gw_err err = read_url(doc, endpoints[i].name, is_http_fine, endpoints[i].is_needed, endpoints[i].ret_url, why);
@@ -126,5 +129,6 @@ void discovery_free(struct discovery *d)
     free(d->userinfo_endpoint);
     free(d->jwks_uri);
     free(d->end_session_endpoint);
+    free(d->introspection_endpoint);
     free(d);
 }

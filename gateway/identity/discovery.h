@@ -13,7 +13,7 @@
 
 struct discovery {
     char *authorization_endpoint, *token_endpoint, *userinfo_endpoint, *jwks_uri;
-    char *end_session_endpoint; /* NULL = none */
+    char *end_session_endpoint, *introspection_endpoint; /* NULL = none */
 };
 
 /* is_alg_allowed: by enum sigalg. why: text is appended on failure. */

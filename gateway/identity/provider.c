@@ -59,8 +59,6 @@ static enum gw_err make_parts(struct provider *p, const struct provider_spec *sp
     enum gw_err err = verifier_new(&vs, &p->verifier);
     if (err == GW_OK)
         err = uplink_new(f, p->issuer, view_of(spec->internal_url), &p->uplink);
-    if (err == GW_OK)
-        err = tokencache_new(&p->cache);
     return err;
 }
 
@@ -119,7 +117,6 @@ void provider_free(struct provider *p)
     loop_timer_stop(p->loop, &p->timer);
     uplink_free(p->uplink); /* ends the attempt, its waiters, and the logins, through their own callbacks */
     call_waiters(p);
-    tokencache_free(p->cache);
     verifier_free(p->verifier);
     keyset_free(p->keys);
     discovery_free(p->discovery);
@@ -204,7 +201,7 @@ static enum gw_err take_keys(struct provider *p, struct view json)
     keyset_free(p->keys);
     p->keys = keys;
     memcpy(p->keys_digest, digest, sizeof(digest));
-    tokencache_clear(p->cache); /* a key may have been withdrawn */
+    p->keys_generation++;
     return GW_OK;
 }
 

@@ -92,12 +92,3 @@ enum gw_err provider_redeem(struct provider *p, struct view code, struct view co
 /* GW_E_NOTFOUND: the provider has no such endpoint. GW_E_UPSTREAM: not ready. Empty arguments are left out. */
 enum gw_err provider_end_session_url(const struct provider *p, struct view id_token_hint, struct view post_logout_redirect_uri,
                                      struct view state, struct buf *out) GW_MUST_CHECK;
-
-/* --- machines --- */
-
-enum provider_bearer { BEARER_REFUSED, BEARER_VALID, BEARER_PENDING };
-
-/* VALID: *ret_who is a counted reference for the caller. REFUSED: *ret_reason says why in a few words, a constant.
- * PENDING: fn is called exactly once, later; then check again. That ends: a wait that brought nothing turns into REFUSED. */
-enum provider_bearer provider_check_bearer(struct provider *p, struct view token, struct principal **ret_who,
-                                           const char **ret_reason, void (*fn)(void *arg), void *arg) GW_MUST_CHECK;

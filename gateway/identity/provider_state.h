@@ -1,15 +1,15 @@
 /* provider_state: what the files of the provider share; for them alone.
  *
- * provider.c looks after discovery and keys, provider_redeem.c after logins, provider_bearer.c after bearer tokens,
- * provider_userinfo.c after what userinfo says. */
+ * provider.c looks after discovery and keys, provider_redeem.c after logins, provider_userinfo.c after what userinfo says,
+ * provider_machine.c after what only programs need; machine.c puts these together. */
 #pragma once
 
 #include "identity/authcode.h"
 #include "identity/discovery.h"
 #include "identity/provider.h"
-#include "identity/tokencache.h"
 #include "identity/uplink.h"
 #include "identity/verifier.h"
+#include "util/digest.h"
 
 enum { PROVIDER_DETAIL_MAX = 1024 };
 
@@ -28,10 +28,10 @@ struct provider {
 
     struct uplink *uplink;
     struct verifier *verifier;
-    struct tokencache *cache;
     struct discovery *discovery;       /* NULL until read */
     struct keyset *keys;               /* NULL until read */
     uint8_t keys_digest[DIGEST_BYTES]; /* of the document that keys came from */
+    uint32_t keys_generation;          /* counts other sets of keys: what an old one verified may be verified no more */
 
     struct loop_timer timer; /* the next attempt */
     int64_t retry_ms;
@@ -83,3 +83,23 @@ enum gw_err provider_userinfo(struct provider *p, struct view access_token, stru
 /* Appends a map of what a token says about itself and its login: iss, sub, sid, exp, scope and the like. All others are about the
  * person. */
 enum gw_err provider_put_token_claims(struct pack_val claims, struct buf *out) GW_MUST_CHECK;
+
+/* --- machines --- */
+
+/* An access token of this issuer for this client. *ret_claims: borrowed from the verifier until its next check. GW_E_NOTFOUND: its
+ * key is not known, or the provider is not ready; otherwise as verifier_check(). */
+enum gw_err provider_verify_access(struct provider *p, struct view token, struct pack_val *ret_claims, const char **ret_reason)
+    GW_MUST_CHECK;
+
+/* err: GW_OK the provider vouches for the token; claims: what it says of it, iss, sub, exp and aud checked like a token's own.
+ * GW_E_INVALID it does not, or for another client or issuer; anything else: it could not be asked, which says nothing.
+ * detail: a constant, or one line without anything that was sent. */
+typedef void (*introspect_fn)(void *arg, enum gw_err err, const char *detail, struct pack_val claims);
+/* RFC 7662. fn is called exactly once, later, unless an error is returned. GW_E_NOTFOUND: the provider has no such endpoint. */
+enum gw_err provider_introspect(struct provider *p, struct view token, introspect_fn fn, void *arg) GW_MUST_CHECK;
+
+/* err: GW_OK and an access token; GW_E_INVALID wrong user or password, which of them nobody learns; else as above. */
+typedef void (*app_grant_fn)(void *arg, enum gw_err err, const char *detail, struct view access_token);
+/* Authentik's client_credentials grant with a user's app password. */
+enum gw_err provider_grant_app(struct provider *p, struct view username, struct view password, app_grant_fn fn, void *arg)
+    GW_MUST_CHECK;

@@ -91,3 +91,15 @@ bool throttle_take(struct throttle *t, uint8_t thing, const struct ipaddr *clien
     pthread_mutex_unlock(&t->lock);
     return may;
 }
+
+void throttle_give_back(struct throttle *t, uint8_t thing, const struct ipaddr *client)
+{
+    uint8_t key[DIGEST_BYTES];
+    if (name_bucket(thing, client, key) != GW_OK)
+        return;
+    pthread_mutex_lock(&t->lock);
+    struct bucket *b = ttlmap_find(t->buckets, key, 0);
+    if (b != NULL)
+        b->full_us -= t->step_us;
+    pthread_mutex_unlock(&t->lock);
+}

@@ -26,3 +26,5 @@ struct throttle_refusal {
 /* thing: tells apart what is counted apart. now_us: monotonic. False: too often; *ret_refusal is set. */
 bool throttle_take(struct throttle *t, uint8_t thing, const struct ipaddr *client, int64_t now_us,
                    struct throttle_refusal *ret_refusal);
+/* What was taken turned out to cost nothing. */
+void throttle_give_back(struct throttle *t, uint8_t thing, const struct ipaddr *client);

@@ -20,6 +20,14 @@
     X(METER_BEARER_VERIFIED, "repogate_bearer_verifications_total", "", "counter", "Bearer tokens verified by signature.")     \
     X(METER_ASSERTIONS_SIGNED, "repogate_assertions_signed_total", "", "counter",                                              \
       "Assertions signed; more are sent, since one is reused.")                                                                \
+    X(METER_MACHINE_CHECKED, "repogate_credential_checks_total", "result=\"ok\"", "counter",                                   \
+      "Questions to the provider about programs' credentials, by result.")                                                     \
+    X(METER_MACHINE_REFUSED, "repogate_credential_checks_total", "result=\"refused\"", "counter",                              \
+      "Questions to the provider about programs' credentials, by result.")                                                     \
+    X(METER_MACHINE_UNREACHABLE, "repogate_credential_checks_total", "result=\"unreachable\"", "counter",                      \
+      "Questions to the provider about programs' credentials, by result.")                                                     \
+    X(METER_MACHINE_LIMITED, "repogate_credential_checks_total", "result=\"limited\"", "counter",                              \
+      "Questions to the provider about programs' credentials, by result.")                                                     \
     X(METER_POLICY_ERRORS, "repogate_policy_errors_total", "", "counter", "Rules that erred.")                                 \
     X(METER_POLICY_RELOADS, "repogate_policy_reloads_total", "result=\"ok\"", "counter", "Policy reloads by result.")          \
     X(METER_POLICY_REJECTED, "repogate_policy_reloads_total", "result=\"rejected\"", "counter", "Policy reloads by result.")   \

@@ -104,8 +104,6 @@ static const struct wrong {
     {BASE "sessoin: {}\n", 4, "sessoin", "did you mean session?"},
     {BASE "audit: {pth: x}\n", 4, "audit.pth", "did you mean audit.path?"},
     {BASE "audit:\n\n  # why\n  pth: x\n", 7, "audit.pth", "did you mean audit.path?"},
-    {BASE "session: {refresh: 5m}\n", 4, "session.refresh", "unknown key"},
-    {BASE "session: {grace: 15m}\n", 4, "session.grace", "unknown key"},
     {BASE "audit: {input: read-set}\n", 4, "audit.input", "unknown key"},
     {BASE "audit: {rotate_bytes: 256MiB}\n", 4, "audit.rotate_bytes", "unknown key"},
     {BASE "audit: {client_id: x}\n", 4, "audit.client_id", "did you mean oidc.client_id?"},
@@ -199,9 +197,26 @@ static const struct wrong {
     {OIDC("algorithms: []"), 6, "oidc.algorithms", "at least one"},
     {OIDC("algorithms: [none]"), 6, "oidc.algorithms", "unknown word \"none\": expected one of RS256,ES256"},
     {OIDC("algorithms: [PS256]"), 6, "oidc.algorithms", "unknown word"},
-    {OIDC("bearer: [{issuer: https://b.example/}]"), 6, "oidc.bearer", "not built yet"},
-    {OIDC("bearer: [x]"), 6, "oidc.bearer", "not built yet"},
-    {OIDC("introspection: true"), 6, "oidc.introspection", "not built yet"},
+    {OIDC("introspection: on"), 6, "oidc.introspection", "expected true or false"},
+    {OIDC("bearer: x"), 6, "oidc.bearer", "expected a list of maps such as [{name: value}], found text"},
+    {OIDC("bearer: {issuer: https://b.example/}"), 6, "oidc.bearer", "found a map"},
+    {OIDC("bearer: [x]"), 6, "oidc.bearer", "expected a map in this list, found text"},
+    {OIDC("bearer: [{issuer: https://b.example/, audience: [b]}]"), 6, "oidc.bearer.audience", "expected text, found a list"},
+    {OIDC("bearer: [{issuer: https://b.example/, audience: }]"), 6, "oidc.bearer.audience", "nothing stands here"},
+    {OIDC("bearer: [{issuer: https://b.example/, audience: b, aud: b}]"), 6, "oidc.bearer.aud",
+     "unknown key: expected issuer,audience,internal_url"},
+    {OIDC("bearer: [{issuer: https://b.example/}]"), 6, "oidc.bearer", "required: expected the client id"},
+    {OIDC("bearer: [{audience: b}]"), 6, "oidc.bearer", "required: expected the issuer's URL"},
+    {OIDC("bearer:\n    - issuer: https://b.example/\n      audience: \"\""), 8, "oidc.bearer",
+     "required: expected the client id"},
+    {OIDC("bearer: [{issuer: b.example, audience: b}]"), 6, "oidc.bearer", "http or https URL"},
+    {OIDC("bearer: [{issuer: https://b.example/, audience: b, internal_url: b}]"), 6, "oidc.bearer", "http or https URL"},
+    {OIDC("bearer: [{issuer: https://a.example/, audience: b}]"), 6, "oidc.bearer", "this is oidc.issuer"},
+    {OIDC("bearer:\n    - {issuer: https://b.example/, audience: b}\n    - {issuer: https://b.example/, audience: c}"), 8,
+     "oidc.bearer", "twice"},
+    {OIDC("bearer: [{}, {}, {}, {}, {}, {}, {}, {}, {}]"), 6, "oidc.bearer", "at most 8 entries"},
+    {OIDC("algorithms: [HS256]\n  bearer: [{issuer: https://b.example/, audience: b}]"), 7, "oidc.bearer",
+     "HS256 as the only one"},
     /* session */
     {BASE "session: {store: postgres}\n", 4, "session.store", "postgres is not built yet: expected sqlite"},
     {BASE "session: {store: redis}\n", 4, "session.store", "unknown word \"redis\""},
@@ -212,6 +227,13 @@ static const struct wrong {
     {BASE "session: {idle: 1h30m}\n", 4, "session.idle", "a duration such as"},
     {BASE "session: {absolute: 99999999999999999999d}\n", 4, "session.absolute", "at most 365d"},
     {BASE "session: {idle: 25h}\n", 4, "session.idle", "longer than session.absolute"},
+    {BASE "session: {refresh: 5}\n", 4, "session.refresh", "a duration such as"},
+    {BASE "session: {refresh: 0s}\n", 4, "session.refresh", "a duration such as"},
+    {BASE "session: {refresh: 8h}\n", 4, "session.refresh", "not shorter than session.idle"},
+    {BASE "session: {idle: 1m, refresh: 60s}\n", 4, "session.refresh", "not shorter than session.idle"},
+    {BASE "session: {grace: x}\n", 4, "session.grace", "a duration such as"},
+    {BASE "session: {grace: 366d}\n", 4, "session.grace", "at most 365d"},
+    {BASE "session: {grace: 25h}\n", 4, "session.grace", "longer than session.absolute"},
     {BASE "session: {key_file: \"\"}\n", 4, "session.key_file", "empty"},
     /* policy, audit */
     {BASE "policy: {require_tests: yes}\n", 4, "policy.require_tests", "expected true or false, found \"yes\""},
@@ -346,6 +368,8 @@ START_TEST(the_least_file_gets_the_defaults)
     ck_assert_str_eq(c->session.path, "/var/lib/repogate/sessions.db");
     ck_assert_int_eq(c->session.idle_s, 8 * 3600);
     ck_assert_int_eq(c->session.absolute_s, 24 * 3600);
+    ck_assert_int_eq(c->session.refresh_s, 5 * 60);
+    ck_assert_int_eq(c->session.grace_s, 15 * 60);
     ck_assert(c->policy.require_tests);
     ck_assert_uint_eq(c->policy.n_env, 0);
     ck_assert_str_eq(c->audit.path, "/var/log/repogate/audit.jsonl");
@@ -395,6 +419,8 @@ static const char example[] = "server:\n"
                               "  key_file: /var/lib/repogate/session.key\n"
                               "  idle: 8h\n"
                               "  absolute: 24h\n"
+                              "  refresh: 5m\n"
+                              "  grace: 15m\n"
                               "policy:\n"
                               "  dir: policies\n"
                               "  state_dir: /var/lib/repogate/policy\n"
@@ -433,7 +459,7 @@ START_TEST(refuses_what_the_example_promises_and_is_not_built)
     ck_assert_ptr_null(parse(text, &found));
     ck_assert_uint_eq(found.n_errors, 2);
     ck_assert_str_eq(found.items[0].key, "workspace.mode");
-    ck_assert_int_eq(found.items[0].line, 42);
+    ck_assert_int_eq(found.items[0].line, 44);
     ck_assert_str_eq(found.items[1].key, "workspace.host_suffix");
     ck_assert_ptr_nonnull(strstr(found.items[0].text, "not built yet"));
     ck_assert_ptr_nonnull(strstr(found.items[1].text, "not built yet"));
@@ -461,7 +487,7 @@ START_TEST(reads_every_kind_of_value)
         "policy:\n"
         "  require_tests: false\n"
         "  env: {zone: b, Region: eu, n: 1}\n"
-        "session: {idle: 90s, absolute: 2d}\n"
+        "session: {idle: 90s, absolute: 2d, refresh: 89s, grace: 2d}\n"
         "audit: {path: \"-\"}\n"
         "forges:\n"
         "  gh: {kind: github, url: https://github.com/}\n"
@@ -490,6 +516,8 @@ START_TEST(reads_every_kind_of_value)
     ck_assert_str_eq(c->policy.env[2].value, "b");
     ck_assert_int_eq(c->session.idle_s, 90);
     ck_assert_int_eq(c->session.absolute_s, 172800);
+    ck_assert_int_eq(c->session.refresh_s, 89);
+    ck_assert_int_eq(c->session.grace_s, 172800);
     ck_assert_str_eq(c->audit.path, "-");
     ck_assert_uint_eq(c->forges.n, 2);
     ck_assert_str_eq(c->forges.items[0].url, "https://github.com");
@@ -497,6 +525,27 @@ START_TEST(reads_every_kind_of_value)
     ck_assert_int_eq(c->forges.items[1].kind, FORGE_GITLAB);
     ck_assert_str_eq(c->forges.items[1].url, "http://lab.example:81/git");
     ck_assert_str_eq(c->workspace.host, "ws:81");
+    config_free(c);
+}
+END_TEST
+
+START_TEST(reads_further_issuers)
+{
+    struct config *c = parse_good(OIDC("introspection: true\n"
+                                       "  bearer:\n"
+                                       "    - issuer: https://b.example/o/ci/\n"
+                                       "      audience: ci\n"
+                                       "    - internal_url: http://c.svc:9000\n"
+                                       "      audience: \"7\"\n"
+                                       "      issuer: https://c.example"));
+    ck_assert(c->oidc.introspection);
+    ck_assert_uint_eq(c->oidc.n_bearer, 2);
+    ck_assert_str_eq(c->oidc.bearer[0].issuer, "https://b.example/o/ci/");
+    ck_assert_str_eq(c->oidc.bearer[0].audience, "ci");
+    ck_assert_str_eq(c->oidc.bearer[0].internal_url, "");
+    ck_assert_str_eq(c->oidc.bearer[1].issuer, "https://c.example");
+    ck_assert_str_eq(c->oidc.bearer[1].audience, "7");
+    ck_assert_str_eq(c->oidc.bearer[1].internal_url, "http://c.svc:9000");
     config_free(c);
 }
 END_TEST
@@ -592,6 +641,12 @@ static char *set(const char *text)
     return to;
 }
 
+START_TEST(a_short_idle_limit_alone_does_not_contradict_the_default_refresh)
+{
+    config_free(parse_good(BASE "session: {idle: 1m, absolute: 10m}\n"));
+}
+END_TEST
+
 START_TEST(environment_wins_over_the_file)
 {
     char *environment[] = {set("HOME=/root"),
@@ -622,6 +677,7 @@ static const struct {
 } wrong_environment[] = {
     {"REPOGATE__SERVER__LISTEN=x", "REPOGATE__SERVER__LISTEN", "server.listen", "expected host:port"},
     {"REPOGATE__SERVER__LISEN=x", "REPOGATE__SERVER__LISEN", "server.lisen", "did you mean server.listen?"},
+    {"REPOGATE__SESSION__REFRESH=9h", "REPOGATE__SESSION__REFRESH", "session.refresh", "not shorter than session.idle"},
     {"REPOGATE__WHATEVER=x", "REPOGATE__WHATEVER", "whatever", "unknown key"},
     {"REPOGATE__=x", "REPOGATE__", "", "unknown key"},
     {"REPOGATE__server__listen=:80", "REPOGATE__server__listen", "server.listen", "did you mean server.listen?"},
@@ -630,7 +686,7 @@ static const struct {
     {"REPOGATE__POLICY__ENV=x", "REPOGATE__POLICY__ENV", "policy.env", "only be set in the file"},
     {"REPOGATE__POLICY__ENV__A=x", "REPOGATE__POLICY__ENV__A", "policy.env.a", "only be set in the file"},
     {"REPOGATE__SESSION__STORE=postgres", "REPOGATE__SESSION__STORE", "session.store", "not built yet"},
-    {"REPOGATE__OIDC__BEARER=x", "REPOGATE__OIDC__BEARER", "oidc.bearer", "not built yet"},
+    {"REPOGATE__OIDC__BEARER=x", "REPOGATE__OIDC__BEARER", "oidc.bearer", "only be set in the file"},
     {"REPOGATE__OIDC__SCOPES=openid,,x", "REPOGATE__OIDC__SCOPES", "oidc.scopes", "expected a scope"},
     {"REPOGATE__OIDC__SCOPES=", "REPOGATE__OIDC__SCOPES", "oidc.scopes", "expected openid"},
     {"REPOGATE__AUDIT__PATH=", "REPOGATE__AUDIT__PATH", "audit.path", "empty"},
@@ -810,12 +866,14 @@ int main(void)
     tcase_add_test(text, takes_the_example_of_the_contract_in_path_mode);
     tcase_add_test(text, refuses_what_the_example_promises_and_is_not_built);
     tcase_add_test(text, reads_every_kind_of_value);
+    tcase_add_test(text, reads_further_issuers);
     tcase_add_loop_test(text, issuer_stays_to_the_byte, 0, 4);
     tcase_add_test(text, caps_lists_at_their_last_item);
     tcase_add_test(text, caps_the_file_at_its_last_byte);
     tcase_add_test(text, caps_the_number_of_entries);
     tcase_add_test(text, windows_line_ends_are_fine);
     tcase_add_test(text, warns_of_plain_http_beyond_this_host);
+    tcase_add_test(text, a_short_idle_limit_alone_does_not_contradict_the_default_refresh);
     tcase_add_test(text, environment_wins_over_the_file);
     tcase_add_loop_test(text, names_the_variable_that_is_wrong, 0, COUNT(wrong_environment));
     tcase_add_loop_test(text, takes_the_old_routing_proxys_variable, 0, COUNT(service_urls));

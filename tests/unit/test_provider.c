@@ -1,156 +1,13 @@
 /* The provider against an exchange of our own: each request is recorded and answered by the test, in the order the test likes. */
-#include "identity/provider.h"
 #include "identity/verifier.h"
 
-#include "util/epoch.h"
-#include "util/log.h"
-#include "util/meter.h"
-
-#include "support.h"
-#include "tokens.h"
-
-#include <stdio.h>
-#include <string.h>
-
-#define NOW 1700000000
-#define BASE_URL "https://auth.example.org/application/o"
-#define ISS BASE_URL "/repogate/"
-#define SECRET "0123456789abcdef0123456789abcdef"
-
-/* --- the exchange: these stand in for net/fetch --- */
-
-enum { EXCHANGES_MAX = 2100 };
-
-struct exchange {
-    char method[8], url[512], host[128], proto[16], authorization[8192];
-    char body[4096];
-    fetch_fn fn;
-    void *arg;
-    bool is_answered;
-};
-
-struct fetcher {
-    struct exchange *list[EXCHANGES_MAX];
-    size_t n;
-    enum gw_err refuse_with;
-};
-
-static struct fetcher fake;
-
-static void copy(char *out, size_t size, struct view v)
-{
-    ck_assert_uint_lt(v.n, size);
-    snprintf(out, size, "%.*s", VIEW_FMT(v));
-}
-
-enum gw_err fetcher_new(struct loop *l, const char *ca_file, struct fetcher **ret_fetcher)
-{
-    (void)l, (void)ca_file;
-    *ret_fetcher = &fake;
-    return GW_OK;
-}
-
-void fetcher_free(struct fetcher *f)
-{
-    for (size_t i = 0; i < f->n; i++) {
-        struct exchange *x = f->list[i];
-        if (!x->is_answered)
-            x->fn(x->arg, &(struct fetch_answer){.err = GW_E_IO, .detail = "gone"});
-        free(x);
-    }
-    f->n = 0;
-}
-
-enum gw_err fetch_start(struct fetcher *f, const struct fetch_spec *spec, fetch_fn fn, void *arg)
-{
-    if (f->refuse_with != GW_OK)
-        return f->refuse_with;
-    ck_assert_uint_lt(f->n, EXCHANGES_MAX);
-    struct exchange *x = calloc(1, sizeof(*x));
-    f->list[f->n++] = x;
-    x->fn = fn;
-    x->arg = arg;
-    copy(x->method, sizeof(x->method), view_of(spec->method));
-    copy(x->url, sizeof(x->url), spec->url);
-    copy(x->host, sizeof(x->host), spec->host);
-    copy(x->body, sizeof(x->body), spec->body);
-    for (size_t i = 0; i < spec->n_headers; i++) {
-        if (strcmp(spec->headers[i].name, "Authorization") == 0)
-            copy(x->authorization, sizeof(x->authorization), spec->headers[i].value);
-        if (strcmp(spec->headers[i].name, "X-Forwarded-Proto") == 0)
-            copy(x->proto, sizeof(x->proto), spec->headers[i].value);
-    }
-    return GW_OK;
-}
-
-static struct exchange *last(void)
-{
-    ck_assert_uint_gt(fake.n, 0);
-    return fake.list[fake.n - 1];
-}
-
-static size_t n_waiting(void)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < fake.n; i++)
-        n += !fake.list[i]->is_answered;
-    return n;
-}
-
-/* Answers the last request, which must be the one that the test expects. */
-static void answer_typed(const char *url, int status, const char *type, struct view body)
-{
-    struct exchange *x = last();
-    ck_assert_msg(!x->is_answered, "nothing waits; the last was %s", x->url);
-    ck_assert_str_eq(x->url, url);
-    x->is_answered = true;
-    x->fn(x->arg, &(struct fetch_answer){.status = status, .body = body, .content_type = view_of(type), .detail = ""});
-}
-
-static void answer(const char *url, int status, const char *body)
-{
-    answer_typed(url, status, "application/json", view_of(body));
-}
-
-static void answer_error(enum gw_err err)
-{
-    struct exchange *x = last();
-    ck_assert(!x->is_answered);
-    x->is_answered = true;
-    x->fn(x->arg, &(struct fetch_answer){.err = err, .detail = "connection refused"});
-}
+#include "exchangekit.h"
 
 /* --- the provider on the other side --- */
 
 static struct token_key key_a, key_b;
 static struct loop *loop;
 static struct provider *provider;
-
-#define METADATA_URL ISS ".well-known/openid-configuration"
-#define JWKS_URL BASE_URL "/repogate/jwks/"
-#define TOKEN_URL BASE_URL "/token/"
-#define USERINFO_URL BASE_URL "/userinfo/"
-
-static const char metadata[] =
-    "{\"issuer\":\"" ISS "\",\"authorization_endpoint\":\"" BASE_URL "/authorize/\",\"token_endpoint\":\"" TOKEN_URL "\","
-    "\"userinfo_endpoint\":\"" USERINFO_URL "\",\"end_session_endpoint\":\"" BASE_URL "/repogate/end-session/\","
-    "\"jwks_uri\":\"" JWKS_URL "\"}";
-
-static void answer_keys(const struct token_key *k)
-{
-    struct buf json = BUF(8192);
-    buf_puts(&json, "{\"keys\":[");
-    if (k != NULL)
-        token_put_jwk(&json, k, ",\"use\":\"sig\",\"alg\":\"ES256\"");
-    buf_puts(&json, "]}");
-    answer(JWKS_URL, 200, json.p);
-    buf_deinit(&json);
-}
-
-static void now_is(int64_t ms_later)
-{
-    epoch_fix_ms((int64_t)NOW * 1000 + ms_later);
-}
 
 static void make_provider(const char *internal_url, const char *algorithm)
 {
@@ -193,25 +50,6 @@ static void teardown(void)
     fetcher_free(&fake);
     loop_free(loop);
     epoch_fix_ms(-1);
-}
-
-/* What a callback was told, counted. */
-struct heard {
-    int n;
-    enum gw_err err;
-};
-
-static void hear(void *arg, enum gw_err err)
-{
-    struct heard *h = arg;
-    h->n++;
-    h->err = err;
-}
-
-static void hear_again(void *arg)
-{
-    struct heard *h = arg;
-    h->n++;
 }
 
 /* --- becoming ready --- */
@@ -370,10 +208,8 @@ END_TEST
 START_TEST(freeing_tells_those_who_wait)
 {
     struct heard h = {0}, again = {0};
-    struct principal *who;
-    const char *reason;
     provider_when_ready(provider, hear, &h);
-    ck_assert_int_eq(provider_check_bearer(provider, VIEW("a.b.c"), &who, &reason, hear_again, &again), BEARER_PENDING);
+    provider_when_ready(provider, hear, &again);
     provider_free(provider);
     provider = NULL;
     ck_assert_int_eq(h.n, 1);
@@ -799,191 +635,6 @@ START_TEST(a_login_needs_all_its_parts)
 }
 END_TEST
 
-/* --- machines --- */
-
-static enum provider_bearer bearer_of(const char *claims, const struct token_key *k, struct heard *h, const char **ret_reason)
-{
-    struct buf jwt = BUF(16 * 1024);
-    struct principal *who = NULL;
-    token_put_key(&jwt, claims, k);
-    enum provider_bearer b = provider_check_bearer(provider, buf_view(&jwt), &who, ret_reason, hear_again, h);
-    ck_assert_msg((b == BEARER_VALID) == (who != NULL), "a principal only when valid");
-    principal_unref(who);
-    buf_deinit(&jwt);
-    return b;
-}
-
-#define GROUPED_CLAIMS \
-    "{" CLAIMS         \
-    ",\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"openid\",\"repogate\":{\"v\":1,\"groups\":[\"bots\"],\"service\":true}}"
-
-START_TEST(a_bearer_token_is_verified_once)
-{
-    struct buf jwt = BUF(16 * 1024);
-    struct principal *first, *second;
-    const char *reason;
-    int64_t before = meter_value(METER_BEARER_VERIFIED);
-    token_put_key(&jwt, GROUPED_CLAIMS, &key_a);
-    ck_assert_int_eq(provider_check_bearer(provider, buf_view(&jwt), &first, &reason, NULL, NULL), BEARER_VALID);
-    ck_assert_int_eq(provider_check_bearer(provider, buf_view(&jwt), &second, &reason, NULL, NULL), BEARER_VALID);
-    ck_assert_ptr_eq(first, second);
-    ck_assert_int_eq(meter_value(METER_BEARER_VERIFIED) - before, 1);
-    ck_assert_int_eq(principal_via(first), PRINCIPAL_BEARER);
-    ck_assert(principal_is_service(first));
-    ck_assert(pack_list_has(principal_groups(first), VIEW("bots")));
-    principal_unref(first);
-    principal_unref(second);
-    /* until its exp, then for the leeway by signature, then not */
-    now_is(3600 * 1000 + 1000);
-    ck_assert_int_eq(provider_check_bearer(provider, buf_view(&jwt), &first, &reason, NULL, NULL), BEARER_VALID);
-    principal_unref(first);
-    now_is(3600 * 1000 + 61 * 1000);
-    ck_assert_int_eq(provider_check_bearer(provider, buf_view(&jwt), &first, &reason, NULL, NULL), BEARER_REFUSED);
-    ck_assert_str_eq(reason, "expired");
-    /* another spelling of a cached token is another token */
-    now_is(0);
-    buf_puts(&jwt, "=");
-    ck_assert_int_eq(provider_check_bearer(provider, buf_view(&jwt), &first, &reason, NULL, NULL), BEARER_REFUSED);
-    buf_deinit(&jwt);
-}
-END_TEST
-
-static const struct {
-    const char *claims, *reason;
-} bearer_cases[] = {
-    {ID_CLAIMS, "not an access token: it lacks azp, uid or scope"},
-    {"{" CLAIMS ",\"jti\":\"j\",\"sid\":\"s\",\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":{}}}",
-     "a logout token"},
-    {"{" CLAIMS ",\"azp\":\"other\",\"uid\":\"r\",\"scope\":\"openid\"}", "azp is another client"},
-    {"{\"iss\":\"" BASE_URL
-     "/other/\",\"sub\":\"u1\",\"aud\":\"repogate\",\"exp\":1700003600,\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"\"}",
-     "iss is another issuer"},
-    {"{\"iss\":\"" ISS
-     "\",\"sub\":\"u1\",\"aud\":\"other\",\"exp\":1700003600,\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"\"}",
-     "aud is not this client"},
-    {"{" CLAIMS ",\"azp\":\"repogate\",\"uid\":\"r\",\"scope\":\"\",\"name\":\"a\\nb\"}", "claims are unfit"},
-};
-
-START_TEST(refuses_tokens_made_for_something_else)
-{
-    struct heard h = {0};
-    const char *reason = NULL;
-    ck_assert_int_eq(bearer_of(bearer_cases[_i].claims, &key_a, &h, &reason), BEARER_REFUSED);
-    ck_assert_str_eq(reason, bearer_cases[_i].reason);
-    ck_assert_uint_eq(n_waiting(), 0);
-}
-END_TEST
-
-START_TEST(a_bearer_without_groups_is_known_and_incomplete)
-{
-    struct buf jwt = BUF(16 * 1024);
-    struct principal *who;
-    const char *reason;
-    token_put_key(&jwt, ACCESS_CLAIMS, &key_a);
-    ck_assert_int_eq(provider_check_bearer(provider, buf_view(&jwt), &who, &reason, NULL, NULL), BEARER_VALID);
-    ck_assert_int_eq(principal_missing(who), PRINCIPAL_NO_REPOGATE);
-    principal_unref(who);
-    buf_deinit(&jwt);
-}
-END_TEST
-
-START_TEST(refuses_nonsense_without_asking_anyone)
-{
-    static const char *const junk[] = {"", "x", "a.b.c", "Bearer", "...", "e30.e30."};
-    struct principal *who;
-    for (size_t i = 0; i < sizeof(junk) / sizeof(junk[0]); i++) {
-        const char *reason = NULL;
-        ck_assert_msg(provider_check_bearer(provider, view_of(junk[i]), &who, &reason, NULL, NULL) == BEARER_REFUSED, "%s",
-                      junk[i]);
-        ck_assert_ptr_nonnull(reason);
-    }
-    ck_assert_uint_eq(n_waiting(), 0);
-}
-END_TEST
-
-START_TEST(an_unknown_kid_fetches_keys_once_for_all)
-{
-    struct heard h = {0};
-    const char *reason;
-    now_is(PROVIDER_KEYS_MIN_MS - 1);
-    ck_assert_msg(bearer_of(GROUPED_CLAIMS, &key_b, &h, &reason) == BEARER_REFUSED,
-                  "keys are fresh: they were read a moment ago");
-    ck_assert_str_eq(reason, "no key with this kid");
-    now_is(PROVIDER_KEYS_MIN_MS);
-    size_t before = fake.n;
-    for (int i = 0; i < 50; i++)
-        ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_b, &h, &reason), BEARER_PENDING);
-    ck_assert_uint_eq(fake.n, before + 1);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_a, &h, &reason), BEARER_VALID); /* known ones go on */
-    answer_keys(&key_b);
-    ck_assert_int_eq(h.n, 50);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_b, &h, &reason), BEARER_VALID);
-}
-END_TEST
-
-START_TEST(a_kid_that_stays_unknown_is_refused)
-{
-    struct heard h = {0};
-    const char *reason;
-    now_is(PROVIDER_KEYS_MIN_MS);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_b, &h, &reason), BEARER_PENDING);
-    now_is(PROVIDER_KEYS_MIN_MS * 3); /* however long that took */
-    answer_keys(&key_a);
-    ck_assert_int_eq(h.n, 1);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_b, &h, &reason), BEARER_REFUSED);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_a, &h, &reason), BEARER_VALID);
-}
-END_TEST
-
-START_TEST(old_keys_serve_while_new_ones_cannot_be_read)
-{
-    struct heard h = {0};
-    const char *reason;
-    now_is(PROVIDER_KEYS_MIN_MS);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_b, &h, &reason), BEARER_PENDING);
-    answer(JWKS_URL, 503, "busy");
-    ck_assert_int_eq(h.n, 1);
-    ck_assert(provider_is_ready(provider));
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_b, &h, &reason), BEARER_REFUSED);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_a, &h, &reason), BEARER_VALID);
-}
-END_TEST
-
-START_TEST(a_withdrawn_key_takes_its_cached_tokens_along)
-{
-    struct buf jwt = BUF(16 * 1024);
-    struct heard h = {0};
-    struct principal *who;
-    const char *reason;
-    token_put_key(&jwt, GROUPED_CLAIMS, &key_a);
-    ck_assert_int_eq(provider_check_bearer(provider, buf_view(&jwt), &who, &reason, NULL, NULL), BEARER_VALID);
-    principal_unref(who);
-    now_is(PROVIDER_KEYS_MIN_MS);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_b, &h, &reason), BEARER_PENDING);
-    answer_keys(&key_b);
-    ck_assert_int_eq(provider_check_bearer(provider, buf_view(&jwt), &who, &reason, hear_again, &h), BEARER_REFUSED);
-    buf_deinit(&jwt);
-}
-END_TEST
-
-START_TEST(bearers_wait_for_the_provider_and_not_for_ever)
-{
-    struct heard h = {0};
-    const char *reason;
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_a, &h, &reason), BEARER_PENDING);
-    answer_error(GW_E_UPSTREAM);
-    ck_assert_int_eq(h.n, 1);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_a, &h, &reason), BEARER_REFUSED);
-    ck_assert_str_eq(reason, "identity provider is not ready");
-    now_is(PROVIDER_ATTEMPT_MIN_MS);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_a, &h, &reason), BEARER_PENDING);
-    answer(METADATA_URL, 200, metadata);
-    answer_keys(&key_a);
-    ck_assert_int_eq(h.n, 2);
-    ck_assert_int_eq(bearer_of(GROUPED_CLAIMS, &key_a, &h, &reason), BEARER_VALID);
-}
-END_TEST
-
 static void add_new(Suite *s)
 {
     TCase *t = tcase_create("new");
@@ -1002,7 +653,6 @@ static void add_new(Suite *s)
     tcase_add_test(t, no_urls_before_it_is_ready);
     tcase_add_test(t, a_login_waits_for_the_provider);
     tcase_add_test(t, a_login_fails_with_the_provider);
-    tcase_add_test(t, bearers_wait_for_the_provider_and_not_for_ever);
     suite_add_tcase(s, t);
 }
 
@@ -1022,14 +672,6 @@ static void add_ready(Suite *s)
     tcase_add_test(t, logins_never_swap);
     tcase_add_test(t, logins_are_capped_and_end_with_the_provider);
     tcase_add_test(t, a_login_needs_all_its_parts);
-    tcase_add_test(t, a_bearer_token_is_verified_once);
-    tcase_add_loop_test(t, refuses_tokens_made_for_something_else, 0, (int)(sizeof(bearer_cases) / sizeof(bearer_cases[0])));
-    tcase_add_test(t, a_bearer_without_groups_is_known_and_incomplete);
-    tcase_add_test(t, refuses_nonsense_without_asking_anyone);
-    tcase_add_test(t, an_unknown_kid_fetches_keys_once_for_all);
-    tcase_add_test(t, a_kid_that_stays_unknown_is_refused);
-    tcase_add_test(t, old_keys_serve_while_new_ones_cannot_be_read);
-    tcase_add_test(t, a_withdrawn_key_takes_its_cached_tokens_along);
     suite_add_tcase(s, t);
 }
 

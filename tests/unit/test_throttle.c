@@ -45,6 +45,24 @@ START_TEST(lets_a_minutes_worth_through_at_once_and_then_as_many_as_time_brings)
 }
 END_TEST
 
+START_TEST(what_is_given_back_can_be_taken_again_and_no_more)
+{
+    struct throttle *t = make(6);
+    struct ipaddr a = address("192.0.2.1"), never_seen = address("192.0.2.2");
+    for (int i = 0; i < 100; i++) {
+        ck_assert_uint_eq(take_many(t, 0, "192.0.2.1", 1, START_US), 1);
+        throttle_give_back(t, 0, &a);
+    }
+    throttle_give_back(t, 0, &a);
+    throttle_give_back(t, 0, &never_seen);
+    ck_assert_uint_eq(take_many(t, 0, "192.0.2.1", 20, START_US), 6);
+    ck_assert_uint_eq(take_many(t, 0, "192.0.2.2", 20, START_US), 6);
+    throttle_give_back(t, 0, &a);
+    ck_assert_uint_eq(take_many(t, 0, "192.0.2.1", 20, START_US), 1);
+    throttle_free(t);
+}
+END_TEST
+
 START_TEST(says_when_to_come_back_and_the_first_refusal_of_a_row)
 {
     struct throttle *t = make(6);
@@ -125,6 +143,7 @@ int main(void)
     TCase *t = tcase_create("throttle");
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, lets_a_minutes_worth_through_at_once_and_then_as_many_as_time_brings, 0, 4);
+    tcase_add_test(t, what_is_given_back_can_be_taken_again_and_no_more);
     tcase_add_test(t, says_when_to_come_back_and_the_first_refusal_of_a_row);
     tcase_add_test(t, counts_addresses_and_things_apart);
     tcase_add_test(t, an_absent_address_is_counted_too);
