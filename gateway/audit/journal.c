@@ -1,15 +1,8 @@
-/* The write stands under the lock because the order of the file is the order of the chain; a writer whose write() stalls thus holds up
- * the others, which a ring drained by a thread of its own would not.
- *
- * Room on the disk is reserved ahead of the lines, beyond the end of the file: a short write into blocks that are there already costs a
- * third of one that has to find them (1.8 us against 5.7 for 1,400 bytes on ext4, Linux 6.18). Where that can't be done the log
- * goes on without. What is left over is given back when the file is closed; after a kill it stays until the next start uses it.
- *
- * A file takes a line whole or not at all: what a full disk cut short is truncated away, and where even that fails the next line
- * starts with a line break, so that half a line never swallows a whole one. A pipe cannot take bytes back: there the rest of a line
- * that was cut short goes out before anything else. Such a record was refused but appears in the log: never the other way round. */
+/* A pipe cannot take bytes back: the rest of a line that was cut short goes out before anything else. Such a record was refused but appears
+ * in the log: never the other way round. */
 #include "audit/journal.h"
 
+#include "audit/drain.h"
 #include "util/cleanup.h"
 #include "util/digest.h"
 #include "util/epoch.h"
@@ -21,20 +14,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-enum { FILE_MODE = 0640, RESERVE_BYTES = 16 * 1024 * 1024 };
-
 struct journal {
     pthread_mutex_t lock;
-    char *path; /* NULL: standard output */
-    int fd;
+    struct drain *drain; /* NULL: standard output */
+    int fd;              /* standard output */
     bool is_socket;
-    bool is_torn; /* the file ends in half a line */
-    size_t room;  /* how much is written before the next reservation */
-    atomic_bool is_healthy;
+    atomic_bool is_healthy; /* standard output took the last line */
     uint64_t next_seq;
     char prev[DIGEST_HEX_LEN + 1];
     char boot_field[RND_UUID_LEN + 32]; /* ,"boot":"…","seq": */
@@ -51,39 +39,6 @@ static enum gw_err fail_closing(int fd)
         close(fd);
     errno = saved;
     return GW_E_IO;
-}
-
-static bool is_same_file(int a, int b)
-{
-    struct stat sa, sb;
-    return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
-
-/* held: a descriptor of ours that may already hold this very file, or -1; then *ret_fd is the same again. Two processes that write
- * one log would break each other's chain, hence the lock. */
-static enum gw_err open_file(const char *path, int held, int *ret_fd, bool *ret_is_torn)
-{
-    struct stat st;
-    char last = '\n';
-    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, FILE_MODE);
-    if (fd < 0 || fstat(fd, &st) != 0)
-        return fail_closing(fd);
-    if (!S_ISREG(st.st_mode)) {
-        errno = EINVAL;
-        return fail_closing(fd);
-    }
-    if (held >= 0 && is_same_file(fd, held)) {
-        close(fd);
-        *ret_fd = held;
-        return GW_OK;
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-        return fail_closing(fd);
-    if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) != 1)
-        return fail_closing(fd);
-    *ret_fd = fd;
-    *ret_is_torn = last != '\n';
-    return GW_OK;
 }
 
 /* Opened anew where that is possible, since O_NONBLOCK belongs to the open file, which we may share with a shell or a terminal. */
@@ -113,15 +68,12 @@ enum gw_err journal_open(const char *path, struct journal **ret_journal)
     struct journal *j = calloc(1, sizeof(*j));
     if (j == NULL)
         return GW_E_NOMEM;
-    bool is_stdout = strcmp(path, "-") == 0;
     j->fd = -1;
-    j->path = is_stdout ? NULL : strdup(path);
-    if ((!is_stdout && j->path == NULL) || pthread_mutex_init(&j->lock, NULL) != 0) {
-        free(j->path);
+    if (pthread_mutex_init(&j->lock, NULL) != 0) {
         free(j);
         return GW_E_NOMEM;
     }
-    err = is_stdout ? open_stdout(&j->fd, &j->is_socket) : open_file(path, -1, &j->fd, &j->is_torn);
+    err = strcmp(path, "-") == 0 ? open_stdout(&j->fd, &j->is_socket) : drain_start(path, &j->drain);
     if (err != GW_OK) {
         int saved = errno;
         journal_close(j);
@@ -151,42 +103,6 @@ static size_t write_some(const struct journal *j, struct view v)
             break;
     }
     return done;
-}
-
-static bool take_back(const struct journal *j, size_t n)
-{
-    struct stat st;
-    return n == 0 || (fstat(j->fd, &st) == 0 && st.st_size >= (off_t)n && ftruncate(j->fd, st.st_size - (off_t)n) == 0);
-}
-
-static void reserve(struct journal *j)
-{
-    struct stat st;
-    if (fstat(j->fd, &st) == 0)
-        (void)fallocate(j->fd, FALLOC_FL_KEEP_SIZE, st.st_size, RESERVE_BYTES);
-    j->room = RESERVE_BYTES;
-}
-
-static void release(const struct journal *j)
-{
-    struct stat st;
-    if (fstat(j->fd, &st) == 0)
-        (void)!ftruncate(j->fd, st.st_size);
-}
-
-static bool write_to_file(struct journal *j, struct view line)
-{
-    if (j->room < line.n)
-        reserve(j);
-    j->room -= line.n;
-    if (j->is_torn && write_some(j, VIEW("\n")) != 1)
-        return false;
-    j->is_torn = false;
-    size_t done = write_some(j, line);
-    if (done == line.n)
-        return true;
-    j->is_torn = !take_back(j, done);
-    return false;
 }
 
 static bool write_rest(struct journal *j)
@@ -230,7 +146,7 @@ static enum gw_err append(struct journal *j, struct buf *body)
     buf_puts(body, "\n");
     if (!buf_ok(body))
         return GW_E_IO;
-    bool is_written = j->path != NULL ? write_to_file(j, buf_view(body)) : write_to_stdout(j, buf_view(body), &is_begun);
+    bool is_written = j->drain != NULL ? drain_put(j->drain, buf_view(body)) : write_to_stdout(j, buf_view(body), &is_begun);
     if (is_written || is_begun) {
         digest_hex(digest, j->prev);
         j->next_seq++;
@@ -255,39 +171,28 @@ enum gw_err journal_append(struct journal *j, struct buf *body)
 
 bool journal_is_healthy(const struct journal *j)
 {
-    return atomic_load(&j->is_healthy);
+    return j->drain != NULL ? drain_is_healthy(j->drain) : atomic_load(&j->is_healthy);
 }
 
 enum gw_err journal_reopen(struct journal *j)
 {
-    int fd = -1;
-    bool is_torn = false;
-    if (j->path == NULL)
-        return GW_OK;
-    pthread_mutex_lock(&j->lock);
-    enum gw_err err = open_file(j->path, j->fd, &fd, &is_torn);
-    if (err == GW_OK && fd != j->fd) {
-        release(j);
-        close(j->fd);
-        j->fd = fd;
-        j->is_torn = is_torn;
-        j->room = 0;
-    }
-    pthread_mutex_unlock(&j->lock);
-    return err;
+    return j->drain == NULL ? GW_OK : drain_reopen(j->drain);
+}
+
+enum gw_err journal_flush(struct journal *j)
+{
+    return j->drain == NULL ? GW_OK : drain_flush(j->drain);
 }
 
 void journal_close(struct journal *j)
 {
     if (j == NULL)
         return;
+    drain_stop(j->drain);
     if (j->rest_n > 0)
         write_rest(j);
-    if (j->fd >= 0 && j->path != NULL)
-        release(j);
     if (j->fd >= 0)
         close(j->fd);
     pthread_mutex_destroy(&j->lock);
-    free(j->path);
     free(j);
 }

@@ -1,12 +1,13 @@
 /* journal: appends audit lines to the log, chained, and says whether each one is written.
  *
- * Mode `written`: journal_append() returns GW_OK only when the line, whole, has been handed to the kernel, so it survives this process
- * being killed. Anything else is GW_E_IO, and the caller must not allow: no line, no allow.
+ * Mode `written`: journal_append() returns GW_OK only when the line, whole, survives this process being killed: it lies in memory that
+ * belongs to a file (`<path>.ring`), from where a thread brings it to the log, at the latest at the next start. Anything else is GW_E_IO, and the
+ * caller must not allow: no line, no allow.
  * Shape: the caller gives one JSON object without its closing brace; the journal adds ,"boot":…,"seq":…,"prev":"…"} and the line break. prev is
  * the SHA-256 of the line before (without its line break), all zeroes at the start of a boot.
- * A write cut short by a full disk is taken back, so that the log never holds half a line; the sequence number is used again. A pipe
- * takes nothing back: there the rest of the line is written before the next one, and that one record is in the log though refused.
- * Owns: the descriptor. Threads: any; one short lock orders the chain.
+ * Room in the log is reserved before a line is taken; a refused line's sequence number is used again. Standard output takes each line at
+ * once; a pipe takes nothing back: there the rest of the line is written before the next one, and that one record is in the log though refused.
+ * Owns: the files. Threads: any; one short lock orders the chain.
  * The process must ignore SIGPIPE, and SIGXFSZ where file sizes are limited. */
 #pragma once
 
@@ -22,7 +23,9 @@ enum gw_err journal_open(const char *path, struct journal **ret_journal) GW_MUST
 void journal_close(struct journal *j);
 /* After logrotate: opens the path anew; keeps the old descriptor if that fails. */
 enum gw_err journal_reopen(struct journal *j) GW_MUST_CHECK;
+/* Waits, bounded, until the log has all that was appended before. */
+enum gw_err journal_flush(struct journal *j) GW_MUST_CHECK;
 /* body is used up: the tail is appended to it. */
 enum gw_err journal_append(struct journal *j, struct buf *body) GW_MUST_CHECK;
-/* False after a failed append, until one succeeds. */
+/* The next line would be taken, as far as can be told. */
 bool journal_is_healthy(const struct journal *j);
