@@ -28,6 +28,7 @@ struct drain {
     atomic_bool sleeps;          /* the thread wants to be woken by the next line */
     atomic_bool fails;           /* the log took no line, or there is no room for one */
     atomic_bool is_stuck;        /* somebody waited in vain for room in the ring */
+    int64_t nap_ms;              /* the thread's */
     int why;                     /* it fails: errno; the thread's */
     _Atomic uint64_t file_limit; /* RLIMIT_FSIZE when room was last reserved */
 
@@ -142,12 +143,13 @@ static void sleep_until_woken(struct drain *d, int64_t ms)
         ;
 }
 
-/* Lines that come one by one are written one by one, at once. */
+/* The first line after a silence is written at once. The more there are, the longer the pause: each wake-up costs those we make lines for. */
 static void rest(struct drain *d, size_t n_found)
 {
     bool fails = atomic_load(&d->fails);
-    if (n_found > CROWD_BYTES && !fails) {
-        nap(DRAIN_NAP_MS);
+    d->nap_ms = n_found <= CROWD_BYTES ? 1 : d->nap_ms < DRAIN_NAP_MS ? d->nap_ms * 2 : DRAIN_NAP_MS;
+    if (n_found > 0 && !fails) {
+        nap(d->nap_ms);
         return;
     }
     atomic_store(&d->sleeps, true);

@@ -12,7 +12,7 @@
 #include "util/view.h"
 
 enum {
-    DRAIN_NAP_MS = 4, /* between two writes under load, so that each is large */
+    DRAIN_NAP_MS = 8, /* between two writes under load, so that each is large */
     DRAIN_RETRY_MS = 200,
     DRAIN_WAIT_MS = 100, /* drain_put() waits for a log that is slow, once; while that lasts the next don't */
     DRAIN_FLUSH_MS = 5000,

@@ -11,8 +11,7 @@
 
 enum {
     REQUEST_HEADERS_MAX = 100,
-    REQUEST_HEAD_MAX_BYTES =
-        16 * 1024, /* also what a connection keeps for its head and its answer's; the server clears it for each request */
+    REQUEST_HEAD_MAX_BYTES = 32 * 1024,
     REQUEST_COOKIE_MAX_BYTES = 8 * 1024,
     REQUEST_FORM_MAX_BYTES = 16 * 1024,
 };

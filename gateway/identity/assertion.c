@@ -179,6 +179,7 @@ static void put_claims(struct assertion_maker *m, const struct assertion_ask *as
     struct buf *out = &m->json;
     const struct principal *who = ask->who;
     struct pack_val groups = principal_groups(who);
+    struct view ready = principal_groups_json(who);
     buf_put(out, buf_view(&m->issuer));
     buf_put_json(out, principal_sub(who));
     buf_puts(out, ",\"name\":");
@@ -188,6 +189,8 @@ static void put_claims(struct assertion_maker *m, const struct assertion_ask *as
     buf_puts(out, ",\"groups\":");
     if (groups.p == NULL)
         buf_puts(out, "[]");
+    else if (ready.p != NULL)
+        buf_put(out, ready);
     else
         pack_format_json(groups, out);
     buf_puts(out, ",\"repo\":");

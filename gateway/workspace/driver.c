@@ -2,8 +2,6 @@
 
 #include "util/digest.h"
 
-#include <stdio.h>
-
 enum gw_err driver_route(const struct driver *d, const struct driver_ask *ask, struct arena *a, struct driver_route *ret_route)
 {
     return d->ops->route(d, ask, a, ret_route);
@@ -27,6 +25,8 @@ enum gw_err driver_format_id(const struct driver_ask *ask, char out[DRIVER_ID_LE
     if (err != GW_OK)
         return err;
     digest_hex(digest, hex);
-    snprintf(out, DRIVER_ID_LEN + 1, "ws-%.20s", hex);
+    memcpy(out, "ws-", 3);
+    memcpy(out + 3, hex, DRIVER_ID_LEN - 3);
+    out[DRIVER_ID_LEN] = '\0';
     return GW_OK;
 }

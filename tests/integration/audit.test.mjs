@@ -62,10 +62,10 @@ describeStand('audit log', {}, (the) => {
   test('J: every byte value survives as JSON, and a line never grows beyond 16 KiB', async () => {
     const bytes = Array.from({ length: 256 }, (_, i) => String.fromCharCode(i)).filter((c) => !'\0\r\n'.includes(c)).join('');
     for (const value of [bytes, bytes.replace(/[\x00-\x1f\x7f]/g, ''), '"'.repeat(9000), '\\'.repeat(9000), '\xff'.repeat(9000), '\xed\xa0\x80', '\xc0\xaf', '\xf4\x90\x80\x80', '\xe2\x80\xa8<script>', '{"v":1}', '%s%n%d']) {
-      const { answers } = await converse(gatewayPort(the()), requestBytes({ target: '/_repogate/auth/nginx', headers: { 'X-Original-URL': value, 'X-Original-Method': value.slice(0, 2000), 'X-Real-IP': value.slice(0, 2000) } }));
+      const { answers } = await converse(gatewayPort(the()), requestBytes({ target: '/_repogate/auth/nginx', headers: { 'X-Original-URL': value, 'X-Original-Method': value, 'X-Real-IP': value } }));
       assert.equal(answers[0].status, 403);
     }
-    const answer = await ask(the(), { url: `${SITE}${'x'.repeat(8000)}`, headers: { 'User-Agent': 'x'.repeat(3000) } });
+    const answer = await ask(the(), { url: `${SITE}${'x'.repeat(12000)}`, headers: { 'User-Agent': 'x'.repeat(3000) } });
     assert.ok([401, 403].includes(answer.status));
     await converse(gatewayPort(the()), requestBytes({ target: `/github/acme/site/${'|'.repeat(9000)}`, headers: { Host: new URL(the().url).host } }));
     const lines = proveLog(the().auditFile);
@@ -73,7 +73,7 @@ describeStand('audit log', {}, (the) => {
   });
 
   test('J3: a person\'s endless name does not fill the log', async () => {
-    const token = the().provider.mint({ username: 'dora', claims: { preferred_username: 'd'.repeat(3000), name: '"'.repeat(1500) } });
+    const token = the().provider.mint({ username: 'dora', claims: { preferred_username: 'd'.repeat(5000), name: '"'.repeat(4000) } });
     const answer = await ask(the(), { token });
     assert.ok([200, 401, 403].includes(answer.status));
     proveLog(the().auditFile);
@@ -162,7 +162,7 @@ describeStand('secrets', { config: (dir) => ({ server: { proxy_secret_file: join
     keep('canary', canary);
     keep('password', 'dora-demo');
     assert.ok(secrets.size > 15, `${secrets.size} secrets`);
-    const stored = (await readdir(the().dir)).filter((name) => name.startsWith('sessions.db'));
+    const stored = (await readdir(the().dir)).filter((name) => name.startsWith('sessions.db') && !name.endsWith('.lock'));
     const places = { 'the audit log': await readFile(the().auditFile, 'latin1'), 'standard error': the().output(), metrics: (await request(`${the().adminUrl}/metrics`)).text, readiness: (await request(`${the().adminUrl}/readyz`)).text };
     for (const name of stored) places[name] = await readFile(join(the().dir, name), 'latin1');
     assert.ok(stored.length > 0);
