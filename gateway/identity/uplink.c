@@ -121,12 +121,12 @@ static enum gw_err start(struct uplink *u, const struct fetch_spec *spec, fetch_
 }
 
 static enum gw_err exchange(struct uplink *u, const char *method, struct view url, struct view bearer, struct view form,
-                            fetch_fn fn, void *arg)
+                            bool is_sent_once, fetch_fn fn, void *arg)
 {
     GW_CLEANUP(buf_wipep) struct buf inner = BUF(UPLINK_URL_MAX);
     GW_CLEANUP(buf_wipep) struct buf authorization = BUF(UPLINK_HEADER_MAX);
     struct fetch_header headers[3] = {{"Accept", VIEW("application/json")}};
-    struct fetch_spec spec = {.method = method, .headers = headers, .n_headers = 1, .body = form};
+    struct fetch_spec spec = {.method = method, .headers = headers, .n_headers = 1, .body = form, .is_sent_once = is_sent_once};
     bool is_internal;
     if (u->is_closing)
         return GW_E_IO;
@@ -147,10 +147,15 @@ static enum gw_err exchange(struct uplink *u, const char *method, struct view ur
 
 enum gw_err uplink_get(struct uplink *u, struct view url, struct view bearer, fetch_fn fn, void *arg)
 {
-    return exchange(u, "GET", url, bearer, VIEW_NONE, fn, arg);
+    return exchange(u, "GET", url, bearer, VIEW_NONE, false, fn, arg);
 }
 
 enum gw_err uplink_post(struct uplink *u, struct view url, struct view form, fetch_fn fn, void *arg)
 {
-    return exchange(u, "POST", url, VIEW_NONE, form, fn, arg);
+    return exchange(u, "POST", url, VIEW_NONE, form, false, fn, arg);
+}
+
+enum gw_err uplink_post_once(struct uplink *u, struct view url, struct view form, fetch_fn fn, void *arg)
+{
+    return exchange(u, "POST", url, VIEW_NONE, form, true, fn, arg);
 }

@@ -23,4 +23,6 @@ void uplink_free(struct uplink *u);
 
 /* bearer: the token for Authorization; empty = none. */
 enum gw_err uplink_get(struct uplink *u, struct view url, struct view bearer, fetch_fn fn, void *arg) GW_MUST_CHECK;
+/* What may be done once only: never sent a second time, and the answer's is_unsent tells whether it was. */
+enum gw_err uplink_post_once(struct uplink *u, struct view url, struct view form, fetch_fn fn, void *arg) GW_MUST_CHECK;
 enum gw_err uplink_post(struct uplink *u, struct view url, struct view form, fetch_fn fn, void *arg) GW_MUST_CHECK;

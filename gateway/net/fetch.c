@@ -255,6 +255,7 @@ static bool set_options(struct exchange *x, const struct fetch_spec *s)
     /* Without it, giving up on a name that does not resolve waits for the resolver's thread, and the whole loop with it. */
     SET(CURLOPT_QUICK_EXIT, 1L);
     SET(CURLOPT_TIMEOUT_MS, timeout_ms);
+    SET(CURLOPT_FRESH_CONNECT, s->is_sent_once ? 1L : 0L);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -320,10 +321,16 @@ static int64_t date_of(CURL *easy)
     return t < 0 ? 0 : (int64_t)t;
 }
 
+static bool is_unsent(CURL *easy)
+{
+    long n_bytes = 0;
+    return curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &n_bytes) == CURLE_OK && n_bytes == 0;
+}
+
 static void finish(struct exchange *x, enum gw_err err, CURLcode code, const char *detail)
 {
     struct fetcher *f = x->fetcher;
-    struct fetch_answer answer = {.err = err, .trouble = trouble_of(code), .detail = detail};
+    struct fetch_answer answer = {.err = err, .trouble = trouble_of(code), .detail = detail, .is_unsent = is_unsent(x->easy)};
     curl_multi_remove_handle(f->multi, x->easy);
     if (x->prev != NULL)
         x->prev->next = x->next;

@@ -37,6 +37,7 @@ struct fetch_spec {
     int64_t timeout_ms;  /* 0 = FETCH_TIMEOUT_MS */
     size_t max_bytes;    /* 0 = FETCH_BYTES_MAX */
     bool head_is_enough; /* past max_bytes the exchange ends with GW_OK and what came so far */
+    bool is_sent_once;   /* over a new connection: curl sends a request again if a kept one turns out to be dead */
 };
 
 /* Why there is no answer, where an operator would do something else about it. */
@@ -57,6 +58,7 @@ struct fetch_answer {
     struct view content_type;
     struct view retry_after;
     const char *detail; /* one line for the operators' log when err is not GW_OK; never NULL */
+    bool is_unsent;     /* not a byte of the request has left us, so the server cannot have acted on it */
 };
 
 typedef void (*fetch_fn)(void *arg, const struct fetch_answer *answer);

@@ -19,6 +19,7 @@ enum manner {
     MANNER_KEEP,  /* answers, keeps the connection */
     MANNER_CLOSE, /* answers, closes */
     MANNER_HANG,  /* reads, never answers */
+    MANNER_DROP,  /* reads, closes without an answer */
     MANNER_DRIP,  /* answers one byte per turn of the loop */
     MANNER_FLOOD, /* answers, then repeats `flood` for ever */
 };
@@ -34,7 +35,7 @@ static struct loop *loop;
 static struct fetcher *fetcher;
 static struct loop_fd listener;
 static struct conn conns[CONNS_MAX];
-static size_t n_conns;
+static size_t n_conns, n_requests;
 static uint16_t port;
 static enum manner manner;
 static struct view reply, flood;
@@ -47,6 +48,7 @@ struct answer {
     int status;
     char body[4096], content_type[128], retry_after[64], detail[256];
     size_t body_n;
+    bool is_unsent;
 };
 static struct answer answers[ANSWERS_MAX];
 static size_t n_answers, n_wanted;
@@ -111,6 +113,11 @@ static void on_conn(struct loop_fd *lf, uint32_t events)
         c->in.p[c->in.n] = '\0';
         if (!request_is_whole(&c->in) || manner == MANNER_HANG)
             return;
+        n_requests++;
+        if (manner == MANNER_DROP) {
+            conn_close(c);
+            return;
+        }
         buf_clear(&last_request);
         buf_put(&last_request, buf_view(&c->in));
         c->is_answering = true;
@@ -155,7 +162,7 @@ static void setup(void)
     listener = (struct loop_fd){.fd = listen_somewhere(&port), .events = EPOLLIN, .fn = on_accept};
     ck_assert_int_eq(loop_fd_add(loop, &listener), GW_OK);
     last_request = BUF(1 << 20);
-    n_conns = n_answers = 0;
+    n_conns = n_answers = n_requests = 0;
     n_wanted = 1;
     manner = MANNER_KEEP;
     reply = VIEW("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -185,7 +192,12 @@ static void on_answer(void *arg, const struct fetch_answer *a)
 {
     struct answer *out = &answers[n_answers++ % ANSWERS_MAX];
     (void)arg;
-    *out = (struct answer){.err = a->err, .trouble = a->trouble, .date_s = a->date_s, .status = a->status, .body_n = a->body.n};
+    *out = (struct answer){.err = a->err,
+                           .trouble = a->trouble,
+                           .date_s = a->date_s,
+                           .status = a->status,
+                           .body_n = a->body.n,
+                           .is_unsent = a->is_unsent};
     copy_text(out->body, sizeof(out->body), a->body);
     copy_text(out->content_type, sizeof(out->content_type), a->content_type);
     copy_text(out->retry_after, sizeof(out->retry_after), a->retry_after);
@@ -327,6 +339,48 @@ START_TEST(survives_a_connection_closed_between_exchanges)
 }
 END_TEST
 
+static enum gw_err post_over_a_kept_connection(bool is_sent_once)
+{
+    struct fetch_spec spec = {.method = "POST", .url = view_of(url_of("/")), .is_sent_once = is_sent_once};
+    get("/");
+    n_requests = 0;
+    manner = MANNER_DROP;
+    return fetch(&spec)->err;
+}
+
+/* That it is sent twice otherwise is what is_sent_once is for. */
+START_TEST(sends_again_over_a_new_connection_unless_told_not_to)
+{
+    ck_assert_int_eq(post_over_a_kept_connection(_i == 1), GW_E_UPSTREAM);
+    ck_assert_uint_eq(n_requests, _i == 1 ? 1 : 2);
+}
+END_TEST
+
+START_TEST(a_request_that_was_read_counts_as_sent)
+{
+    static const enum manner manners[] = {MANNER_HANG, MANNER_DROP, MANNER_CLOSE, MANNER_KEEP};
+    manner = manners[_i];
+    if (manner == MANNER_CLOSE)
+        reply = VIEW("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+    const struct answer *a = fetch(&(struct fetch_spec){
+        .method = "POST", .url = view_of(url_of("/")), .timeout_ms = manner == MANNER_HANG ? 50 : 0, .is_sent_once = true});
+    ck_assert_int_eq(a->err == GW_OK, manner == MANNER_KEEP);
+    ck_assert(!a->is_unsent);
+}
+END_TEST
+
+START_TEST(a_request_held_back_by_tls_counts_as_unsent)
+{
+    char url[64];
+    snprintf(url, sizeof(url), "https://127.0.0.1:%u/", port);
+    manner = _i == 0 ? MANNER_DROP : _i == 1 ? MANNER_KEEP : MANNER_HANG;
+    const struct answer *a =
+        fetch(&(struct fetch_spec){.method = "POST", .url = view_of(url), .timeout_ms = 200, .is_sent_once = true});
+    ck_assert_int_ne(a->err, GW_OK);
+    ck_assert(a->is_unsent);
+}
+END_TEST
+
 START_TEST(carries_many_at_once)
 {
     n_wanted = 200;
@@ -432,6 +486,7 @@ START_TEST(calls_a_refused_connection_upstream)
     const struct answer *a = get("/");
     ck_assert_int_eq(a->err, GW_E_UPSTREAM);
     ck_assert_int_eq(a->trouble, FETCH_UNCONNECTED);
+    ck_assert(a->is_unsent);
     listener.fd = listen_somewhere(&port);
 }
 END_TEST
@@ -546,6 +601,7 @@ START_TEST(calls_an_unknown_name_upstream)
     const struct answer *a = fetch(&(struct fetch_spec){.method = "GET", .url = VIEW("http://nowhere.test/")});
     ck_assert_int_eq(a->err, GW_E_UPSTREAM);
     ck_assert_int_eq(a->trouble, FETCH_UNRESOLVED);
+    ck_assert(a->is_unsent);
 }
 END_TEST
 
@@ -750,6 +806,9 @@ int main(void)
     tcase_add_test(t, sends_empty_post);
     tcase_add_test(t, uses_one_connection_again);
     tcase_add_test(t, survives_a_connection_closed_between_exchanges);
+    tcase_add_loop_test(t, sends_again_over_a_new_connection_unless_told_not_to, 0, 2);
+    tcase_add_loop_test(t, a_request_that_was_read_counts_as_sent, 0, 4);
+    tcase_add_loop_test(t, a_request_held_back_by_tls_counts_as_unsent, 0, 3);
     tcase_add_test(t, carries_many_at_once);
     tcase_add_test(t, does_not_follow_redirects);
     tcase_add_test(t, does_not_use_proxies_of_the_environment);
