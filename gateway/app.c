@@ -146,6 +146,8 @@ static int make_shared(struct app *a)
         .ring = a->ring,
         .idle_s = c->session.idle_s,
         .absolute_s = c->session.absolute_s,
+        .refresh_s = c->session.refresh_s,
+        .grace_s = c->session.grace_s,
         .codec = {decode_claims, ref_principal, unref_principal, (void *)(uintptr_t)c},
     };
     if ((err = sessions_new(&spec, &gw->sessions)) != GW_OK)
@@ -275,6 +277,8 @@ static void tear_down(struct app *a)
     /* The jobs' last answers may ask the provider or a forge, so these go after them, and what they leave runs last. */
     for (size_t i = 0; i < a->n_workers; i++)
         worker_run_rest(&a->workers[i]);
+    if (gw->sessions != NULL)
+        session_stop_refreshing(gw->sessions);
     for (size_t i = 0; i < a->n_workers; i++)
         worker_end_waits(&a->workers[i]);
     for (size_t i = 0; i < a->n_workers; i++)

@@ -177,6 +177,8 @@ static void put_subject(struct writer *w, const struct record_subject *s)
     put_json_value(w, "subject.groups", s->groups_json, CAP_GROUPS);
     KEY(w, ",\"via\":");
     put_text(w, "subject.via", s->via, CAP_WORD);
+    if (s->is_stale)
+        KEY(w, ",\"stale\":true");
     KEY(w, "}");
 }
 

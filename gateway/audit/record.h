@@ -10,6 +10,7 @@
 struct record_subject { /* iss.n == 0: nobody known */
     struct view iss, uid, username, via;
     struct view groups_json; /* a JSON list, or empty */
+    bool is_stale;           /* claims older than session.refresh */
 };
 
 struct record_decision {

@@ -82,7 +82,7 @@ enum confkey_type {
     X(POLICY_ENV, "policy.env", MAP, "", "", "", "Settings that policies may read, name to text; part of the revision.")        \
     X(AUDIT_PATH, "audit.path", PATH, "/var/log/repogate/audit.jsonl", "", "", "The audit log, or `-` for standard output.")    \
     X(AUDIT_MODE, "audit.mode", CHOICE, "written", "written", "durable,async",                                                  \
-      "`written`: an allow is answered after its line is safe from the end of the process.")                                          \
+      "`written`: an allow is answered after its line is safe from the end of the process.")                                    \
     X(AUDIT_CHECKPOINT_KEY_FILE, "audit.checkpoint_key_file", SECRET_FILE, "", "", "*", "Key that signs checkpoints.")          \
     X(FORGES, "forges", MAP, "github: {kind: github, url: https://github.com}", "", "",                                         \
       "First path segment to forge: `name: {kind: github\\|gitlab\\|bitbucket\\|gitea, url: base URL}`.")                       \

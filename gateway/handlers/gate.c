@@ -97,6 +97,7 @@ static bool write_record(struct gate *g)
     r.reason = view_of(g->reason);
     r.reason_text = g->reason_text;
     r.subject = recorder_subject(g->identify.who, &groups);
+    r.subject.is_stale = g->identify.is_stale;
     if (g->has_repo) {
         r.forge = view_of(g->repo.forge->name);
         r.owner = view_of(g->repo.owner);
@@ -317,6 +318,7 @@ static void fill_input(struct gate *g)
 {
     g->input = (struct policy_input){
         .user = g->identify.who,
+        .session_stale = g->identify.is_stale,
         .repo = g->has_repo ? &g->repo : NULL,
         .visibility = g->visibility,
         .action = g->action,

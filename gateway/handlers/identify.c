@@ -4,6 +4,7 @@
 #include "http/cookie.h"
 #include "http/original.h"
 #include "util/epoch.h"
+#include "util/meter.h"
 #include "util/secret.h"
 
 static void nobody(struct identify *i, const char *why)
@@ -79,36 +80,91 @@ static void by_authorization(struct identify *i, struct view value)
                                                                   : "only Bearer tokens are accepted in Authorization");
 }
 
-static void on_session(void *arg, enum gw_err err, struct session *s)
+/* ---- sessions ---- */
+
+static void no_session(struct identify *i, enum gw_err err)
 {
-    struct identify *i = arg;
-    i->session = s;
-    if (err == GW_OK)
-        known(i, session_who(s));
-    else if (err == GW_E_NOTFOUND)
+    if (err == GW_E_NOTFOUND)
         nobody(i, "no such session, or it has ended");
+    else if (err == GW_E_UPSTREAM || err == GW_E_TIMEOUT)
+        nobody(i,
+               "the identity provider has not answered for longer than session.grace: what it said of this session is too old");
     else
         i->done(i, IDENTIFIED_UNAVAILABLE);
 }
 
-static void by_cookie(struct identify *i, struct view cookie)
+static void known_by_session(struct identify *i, bool is_stale)
+{
+    i->is_stale = is_stale;
+    if (is_stale)
+        meter_inc(METER_STALE);
+    known(i, session_who(i->session));
+}
+
+/* i->session holds the old claims. */
+static void on_refreshed(void *arg, enum gw_err err, struct session *s)
+{
+    struct identify *i = arg;
+    bool may_serve = err == GW_OK || (err != GW_E_NOTFOUND && session_has_grace(i->session, epoch_now_s()));
+    if (s != NULL || !may_serve) {
+        session_unref(i->session);
+        i->session = s;
+    }
+    if (may_serve)
+        known_by_session(i, err != GW_OK);
+    else
+        no_session(i, err);
+}
+
+static void refresh(struct identify *i)
 {
     struct core *core = i->x->core;
+    struct session_renewer renewer = provider_renewer(core->provider);
+    enum gw_err err = session_refresh(core->gateway->sessions, core->loop, i->cookie, &renewer, on_refreshed, i);
+    if (err != GW_OK)
+        on_refreshed(i, err, NULL);
+}
+
+static void on_loaded(void *arg, enum gw_err err, struct session *s)
+{
+    struct identify *i = arg;
+    bool is_stale = err == GW_OK && session_is_stale(s, epoch_now_s());
+    i->session = s;
+    if (err != GW_OK)
+        no_session(i, err);
+    else if (is_stale && !i->is_leaving)
+        refresh(i);
+    else
+        known_by_session(i, is_stale);
+}
+
+static void by_cookie(struct identify *i)
+{
+    struct core *core = i->x->core;
+    int64_t now_s = epoch_now_s();
     enum gw_err err;
-    switch (session_find(core->gateway->sessions, cookie, epoch_now_s(), &i->session)) {
+    switch (session_find(core->gateway->sessions, i->cookie, now_s, &i->session)) {
     case SESSION_FOUND:
-        known(i, session_who(i->session));
+        known_by_session(i, session_is_stale(i->session, now_s));
+        break;
+    case SESSION_LAPSED:
+        if (i->is_leaving)
+            known_by_session(i, true);
+        else
+            refresh(i);
         break;
     case SESSION_NONE:
-        nobody(i, "no such session, or it has ended");
+        no_session(i, GW_E_NOTFOUND);
         break;
     case SESSION_LOADING:
-        err = session_load(core->gateway->sessions, core->loop, cookie, on_session, i);
+        err = session_load(core->gateway->sessions, core->loop, i->cookie, on_loaded, i);
         if (err != GW_OK)
-            on_session(i, err, NULL);
+            on_loaded(i, err, NULL);
         break;
     }
 }
+
+/* ---- */
 
 void identify_begin(struct identify *i)
 {
@@ -120,7 +176,8 @@ void identify_begin(struct identify *i)
     }
     switch (cookie_get(r, view_of(i->x->core->gateway->cookie_name), &value)) {
     case COOKIE_ONE:
-        by_cookie(i, value);
+        i->cookie = value;
+        by_cookie(i);
         break;
     case COOKIE_REPEATED:
         nobody(i, "two session cookies: neither is believed");
@@ -145,16 +202,26 @@ static void end_exchange(struct exchange *x)
     identify_end(x->state);
 }
 
-bool identify_visitor(struct exchange *x, void (*done)(struct identify *i, enum identified found))
+static bool begin_for_page(struct exchange *x, bool is_leaving, void (*done)(struct identify *i, enum identified found))
 {
     struct identify *i = arena_get(&x->arena, sizeof(*i));
     if (i == NULL)
         return false;
-    *i = (struct identify){.x = x, .done = done, .client = client_of(x)};
+    *i = (struct identify){.x = x, .done = done, .client = client_of(x), .is_leaving = is_leaving};
     x->state = i;
     x->on_done = end_exchange;
     identify_begin(i);
     return true;
+}
+
+bool identify_visitor(struct exchange *x, void (*done)(struct identify *i, enum identified found))
+{
+    return begin_for_page(x, false, done);
+}
+
+bool identify_leaver(struct exchange *x, void (*done)(struct identify *i, enum identified found))
+{
+    return begin_for_page(x, true, done);
 }
 
 void identify_end(struct identify *i)

@@ -124,6 +124,6 @@ void handle_logout(struct exchange *x)
                          });
         return;
     }
-    if (!identify_visitor(x, is_post ? act : ask))
+    if (!identify_leaver(x, is_post ? act : ask))
         reply_defect(x);
 }

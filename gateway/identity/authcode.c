@@ -67,6 +67,14 @@ void authcode_put_form(struct buf *out, const struct authcode_client *c, struct 
     form_put(out, VIEW("client_secret"), c->client_secret);
 }
 
+void authcode_put_refresh_form(struct buf *out, const struct authcode_client *c, struct view refresh_token)
+{
+    form_put(out, VIEW("grant_type"), VIEW("refresh_token"));
+    form_put(out, VIEW("refresh_token"), refresh_token);
+    form_put(out, VIEW("client_id"), c->client_id);
+    form_put(out, VIEW("client_secret"), c->client_secret);
+}
+
 static enum gw_err refuse(struct buf *why, const char *what)
 {
     buf_put(why, view_of(what));
@@ -86,17 +94,17 @@ enum gw_err authcode_parse_tokens(struct view json, struct buf *block, struct au
 {
     if (pack_parse(json, block) != GW_OK || pack_type(pack_root(block->p)) != PACK_MAP)
         return refuse(why, "the token endpoint's answer is no JSON object");
-    struct pack_val doc = pack_root(block->p), refresh = pack_find(doc, VIEW("refresh_token")),
-                    expires = pack_find(doc, VIEW("expires_in"));
+    struct pack_val doc = pack_root(block->p), id_token = pack_find(doc, VIEW("id_token")),
+                    refresh = pack_find(doc, VIEW("refresh_token")), expires = pack_find(doc, VIEW("expires_in"));
     struct authcode_tokens t = {
-        .id_token = pack_string(pack_find(doc, VIEW("id_token"))),
+        .id_token = pack_string(id_token),
         .access_token = pack_string(pack_find(doc, VIEW("access_token"))),
         .refresh_token = pack_string(refresh),
         .expires_in_s = pack_int(expires),
     };
     if (!view_eq_ci(pack_string(pack_find(doc, VIEW("token_type"))), VIEW("Bearer")))
         return refuse(why, "the token endpoint gave no token_type Bearer");
-    if (!is_token(t.id_token) || !is_token(t.access_token))
+    if ((id_token.p != NULL && !is_token(t.id_token)) || !is_token(t.access_token))
         return refuse(why, "the token endpoint gave no fit id_token and access_token");
     if (refresh.p != NULL && !is_token(t.refresh_token))
         return refuse(why, "the token endpoint gave an unfit refresh_token");
@@ -104,6 +112,21 @@ enum gw_err authcode_parse_tokens(struct view json, struct buf *block, struct au
         return refuse(why, "the token endpoint gave an unfit expires_in");
     *ret_tokens = t;
     return GW_OK;
+}
+
+bool authcode_is_refusal(int status, struct view json)
+{
+    GW_CLEANUP(buf_deinitp) struct buf block = BUF(PACK_BYTES_MAX);
+    return status >= 400 && status < 500 && pack_parse(json, &block) == GW_OK &&
+           pack_string(pack_find(pack_root(block.p), VIEW("error"))).n > 0;
+}
+
+bool authcode_is_jwt(struct view token)
+{
+    size_t n_dots = 0;
+    for (size_t i = 0; i < token.n; i++)
+        n_dots += token.p[i] == '.';
+    return n_dots == 2;
 }
 
 enum gw_err authcode_parse_error(int status, struct view json, struct buf *why)

@@ -25,12 +25,15 @@ struct authcode_request {
 };
 void authcode_put_url(struct buf *out, const struct authcode_client *c, struct view endpoint, const struct authcode_request *r);
 void authcode_put_form(struct buf *out, const struct authcode_client *c, struct view code, struct view code_verifier);
+/* RFC 6749 6. Without scope: the same as before. */
+void authcode_put_refresh_form(struct buf *out, const struct authcode_client *c, struct view refresh_token);
 /* RP-initiated logout; empty parameters are left out. */
 void authcode_put_end_session(struct buf *out, struct view endpoint, struct view id_token_hint,
                               struct view post_logout_redirect_uri, struct view state);
 
 struct authcode_tokens {
-    struct view id_token, access_token;
+    struct view id_token; /* empty if there is none: a login needs one, a refresh does not */
+    struct view access_token;
     struct view refresh_token; /* empty if there is none */
     int64_t expires_in_s;      /* 0 = not said */
 };
@@ -38,5 +41,9 @@ struct authcode_tokens {
 /* block: empty; holds what ret_tokens points into. */
 enum gw_err authcode_parse_tokens(struct view json, struct buf *block, struct authcode_tokens *ret_tokens, struct buf *why)
     GW_MUST_CHECK;
+/* It names an error (RFC 6749 5.2): the request was understood, and not carried out. */
+bool authcode_is_refusal(int status, struct view json);
+/* Whether an access token is one that can be verified. */
+bool authcode_is_jwt(struct view token);
 /* The answer with another status than 200. Never GW_OK. */
 enum gw_err authcode_parse_error(int status, struct view json, struct buf *why) GW_MUST_CHECK;

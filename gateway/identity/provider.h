@@ -10,12 +10,13 @@
  * outside brought does not hold, GW_E_EXPIRED outside its time, GW_E_IO the provider object is going away, GW_E_NOMEM.
  * Owns: strings of the spec are borrowed and outlive the provider, as do loop and fetcher.
  * Threads: all on the loop's own thread.
- * Source: OpenID Connect Core 3.1 and 5.3, Discovery 4, RP-Initiated Logout 2, RFC 6749 4.1, RFC 7636, RFC 6750.
+ * Source: OpenID Connect Core 3.1, 5.3 and 12, Discovery 4, RP-Initiated Logout 2, RFC 6749 4.1, RFC 7636, RFC 6750.
  * Not here: cookies and sessions (handlers, store), what a claim means (principal), what may be done (policy). */
 #pragma once
 
 #include "identity/principal.h"
 #include "net/fetch.h"
+#include "store/session.h"
 #include "util/secretfile.h"
 
 enum {
@@ -88,6 +89,9 @@ typedef void (*provider_login_fn)(void *arg, enum gw_err err, const char *detail
  * refused. */
 enum gw_err provider_redeem(struct provider *p, struct view code, struct view code_verifier, struct view nonce,
                             provider_login_fn fn, void *arg) GW_MUST_CHECK;
+
+/* How sessions are kept fresh; for the provider's loop. Borrows p. */
+struct session_renewer provider_renewer(struct provider *p);
 
 /* GW_E_NOTFOUND: the provider has no such endpoint. GW_E_UPSTREAM: not ready. Empty arguments are left out. */
 enum gw_err provider_end_session_url(const struct provider *p, struct view id_token_hint, struct view post_logout_redirect_uri,

@@ -138,14 +138,6 @@ static bool is_verified(struct provider_login_attempt *l, const char *what, stru
     return false;
 }
 
-static bool is_compact_jwt(struct view token)
-{
-    size_t n_dots = 0;
-    for (size_t i = 0; i < token.n; i++)
-        n_dots += token.p[i] == '.';
-    return n_dots == 2;
-}
-
 static bool is_same_sub(const struct provider_login_attempt *l, struct pack_val other)
 {
     struct pack_val theirs = pack_find(other, VIEW("sub"));
@@ -163,7 +155,7 @@ static void verify_tokens(struct provider_login_attempt *l)
         fail(l, GW_E_NOMEM, "out of memory");
         return;
     }
-    if (is_compact_jwt(l->tokens.access_token)) {
+    if (authcode_is_jwt(l->tokens.access_token)) {
         if (!is_verified(l, "access token", l->tokens.access_token, VERIFIER_ACCESS_TOKEN, &claims))
             return;
         if (!is_same_sub(l, claims)) {
@@ -183,7 +175,9 @@ static void on_tokens(void *arg, const struct fetch_answer *a)
         return;
     enum gw_err err = a->status == 200 ? authcode_parse_tokens(a->body, &l->answer, &l->tokens, &l->detail)
                                        : authcode_parse_error(a->status, a->body, &l->detail);
-    if (err == GW_OK)
+    if (err == GW_OK && l->tokens.id_token.n == 0)
+        fail(l, GW_E_UPSTREAM, "the token endpoint gave no fit id_token and access_token");
+    else if (err == GW_OK)
         verify_tokens(l);
     else
         finish(l, err, NULL);

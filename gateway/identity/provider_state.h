@@ -70,6 +70,7 @@ struct userinfo {
     enum userinfo_result result;
     enum gw_err err;
     const char *detail;
+    bool is_another;        /* UNFIT: about another sub */
     struct pack_val claims; /* GIVEN: the claims asked with, and userinfo's over them */
     struct principal *who;  /* GIVEN: made of these; may lack groups (principal_missing) */
 };

@@ -44,6 +44,15 @@ static void finish(struct userinfo_call *c, enum userinfo_result result, enum gw
     call_free(c);
 }
 
+/* Core 5.3.2: without the same sub, userinfo must not be used. */
+static void finish_about_another(struct userinfo_call *c)
+{
+    c->fn(c->arg,
+          &(struct userinfo){
+              .result = USERINFO_UNFIT, .err = GW_E_INVALID, .detail = "userinfo is about another sub", .is_another = true});
+    call_free(c);
+}
+
 static enum gw_err merge(const struct userinfo_call *c, struct pack_val userinfo, struct buf *out)
 {
     GW_CLEANUP(buf_deinitp) struct buf allowed = BUF(PACK_BYTES_MAX);
@@ -69,7 +78,6 @@ static void conclude(struct userinfo_call *c, struct pack_val userinfo)
     call_free(c);
 }
 
-/* Core 5.3.2: without the same sub, userinfo must not be used. */
 static bool is_same_sub(const struct userinfo_call *c, struct pack_val userinfo)
 {
     struct pack_val theirs = pack_find(userinfo, VIEW("sub"));
@@ -105,7 +113,7 @@ static void on_userinfo(void *arg, const struct fetch_answer *a)
     else if (!is_json(a->content_type) || pack_parse(a->body, &block) != GW_OK || pack_type(pack_root(block.p)) != PACK_MAP)
         finish(c, USERINFO_UNREACHABLE, GW_E_UPSTREAM, "userinfo is no JSON object");
     else if (!is_same_sub(c, pack_root(block.p)))
-        finish(c, USERINFO_UNFIT, GW_E_INVALID, "userinfo is about another sub");
+        finish_about_another(c);
     else
         conclude(c, pack_root(block.p));
 }

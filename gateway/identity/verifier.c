@@ -213,14 +213,22 @@ static enum gw_err check_times(const struct pack_val *c, enum verifier_purpose p
     return GW_OK;
 }
 
-static enum gw_err check_id_token(const struct verifier *v, const struct pack_val *c, struct view want_nonce,
-                                  const char **ret_reason)
+static enum gw_err check_refreshed_token(const struct verifier *v, const struct pack_val *c, const char **ret_reason)
 {
     /* One of them alone may come from a scope mapping, or be an ID token's own azp (OpenID Connect Core 2). */
     if (c[C_AZP].p != NULL && c[C_UID].p != NULL && c[C_SCOPE].p != NULL)
         return refuse(ret_reason, "not an ID token: it has azp, uid and scope");
     if (c[C_AZP].p != NULL && !is_text(c[C_AZP], v->spec.client_id))
         return refuse(ret_reason, "azp is another client");
+    return GW_OK;
+}
+
+static enum gw_err check_id_token(const struct verifier *v, const struct pack_val *c, struct view want_nonce,
+                                  const char **ret_reason)
+{
+    enum gw_err err = check_refreshed_token(v, c, ret_reason);
+    if (err != GW_OK)
+        return err;
     /* The nonce ties this token to the login we began: OpenID Connect Core 3.1.3.7, step 11. */
     if (want_nonce.n == 0 || !is_text(c[C_NONCE], want_nonce))
         return refuse(ret_reason, "nonce is not that of this login");
@@ -256,6 +264,8 @@ static enum gw_err check_claims(const struct verifier *v, struct pack_val claims
     switch (purpose) {
     case VERIFIER_ID_TOKEN:
         return check_id_token(v, c, nonce, ret_reason);
+    case VERIFIER_REFRESHED_ID_TOKEN:
+        return check_refreshed_token(v, c, ret_reason);
     case VERIFIER_ACCESS_TOKEN:
         return check_access_token(v, c, ret_reason);
     case VERIFIER_ASSERTION:

@@ -6,6 +6,7 @@
  * list of just it);
  * sub; exp, nbf, iat, auth_time whole and sane; and the purpose:
  *   ID token      iat; the nonce of this login; not all of azp, uid, scope, which together mark Authentik's access tokens; no events
+ *   refreshed ID token  the same with any nonce or none: nobody waits for one (OpenID Connect Core 12.2)
  *   access token  azp our client, uid and scope; no events
  *   assertion     iat; typ JWT: what a gateway says to a workspace, whose id is the client here
  * Units: seconds since 1970; VERIFIER_LEEWAY_S at both ends, VERIFIER_ASSERTION_LEEWAY_S for assertions, which live for a minute only.
@@ -22,7 +23,7 @@
 
 enum { VERIFIER_TOKEN_MAX = 16 * 1024, VERIFIER_LEEWAY_S = 60, VERIFIER_ASSERTION_LEEWAY_S = 5 };
 
-enum verifier_purpose { VERIFIER_ID_TOKEN, VERIFIER_ACCESS_TOKEN, VERIFIER_ASSERTION };
+enum verifier_purpose { VERIFIER_ID_TOKEN, VERIFIER_REFRESHED_ID_TOKEN, VERIFIER_ACCESS_TOKEN, VERIFIER_ASSERTION };
 
 struct verifier_spec {
     struct view issuer;

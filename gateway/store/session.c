@@ -73,16 +73,20 @@ int64_t session_expires_s(const struct session *s)
 
 enum gw_err sessions_new(const struct sessions_spec *spec, struct sessions **ret_sessions)
 {
-    if (spec->idle_s <= 0 || spec->absolute_s <= 0)
+    if (spec->idle_s <= 0 || spec->absolute_s <= 0 || spec->refresh_s < 0 || spec->grace_s < 0)
         return GW_E_INVALID;
     struct sessions *ss = aligned_alloc(alignof(struct sessions), sizeof(*ss));
     if (ss == NULL)
         return GW_E_NOMEM;
     memset(ss, 0, sizeof(*ss));
     atomic_init(&ss->epoch, 0);
+    atomic_init(&ss->n_refreshes, 0);
+    atomic_init(&ss->is_provider_down, false);
     ss->spec = *spec;
     if (ss->spec.cache_bytes == 0)
         ss->spec.cache_bytes = SESSION_CACHE_BYTES;
+    if (ss->spec.refresh_wait_ms == 0)
+        ss->spec.refresh_wait_ms = SESSION_REFRESH_WAIT_MS;
     ss->note_s = spec->idle_s / 60 > SESSION_NOTE_S ? spec->idle_s / 60 : SESSION_NOTE_S;
     enum gw_err err = GW_OK;
     for (size_t i = 0; i < SHARDS && err == GW_OK; i++)
@@ -123,6 +127,22 @@ static bool is_in_grace(const struct sessions *ss, const struct session *s, int6
     return now_s - s->read_s < ss->spec.grace_s;
 }
 
+bool session_is_stale(const struct session *s, int64_t now_s)
+{
+    return now_s >= s->fresh_until_s;
+}
+
+bool session_has_grace(const struct session *s, int64_t now_s)
+{
+    return now_s < s->grace_until_s;
+}
+
+/* The lock is held. */
+static bool has_lapsed(const struct session *s, int64_t now_s)
+{
+    return session_is_stale(s, now_s) && !(now_s < s->retry_s && session_has_grace(s, now_s));
+}
+
 enum session_found session_find(struct sessions *ss, struct view cookie, int64_t now_s, struct session **ret_session)
 {
     uint8_t id[DIGEST_BYTES];
@@ -140,7 +160,7 @@ enum session_found session_find(struct sessions *ss, struct view cookie, int64_t
         if (now_s > s->seen_s)
             s->seen_s = now_s;
         *ret_session = session_ref(s);
-        found = SESSION_FOUND;
+        found = has_lapsed(s, now_s) ? SESSION_LAPSED : SESSION_FOUND;
     } else {
         found = SESSION_LOADING;
     }
@@ -183,23 +203,19 @@ static int64_t min_expiry(const struct sessions *ss, const struct store_row *row
     return by_age_s < row->expires_s ? by_age_s : row->expires_s;
 }
 
-/* From a row that was read. used_s: when it was used last, as far as memory knows. */
-static enum gw_err open_session(const struct sessions *ss, const struct store_row *row, struct view cookie, int64_t used_s,
-                                int64_t now_s, struct session **ret_session, size_t *ret_cost)
+static void set_freshness(const struct sessions *ss, struct session *s, int64_t fresh_s)
 {
-    struct sessionrow_secret secret;
-    int64_t expires_s = min_expiry(ss, row), seen_s = used_s > row->seen_s ? used_s : row->seen_s;
-    if (now_s >= expires_s || now_s - seen_s >= ss->spec.idle_s)
+    s->fresh_until_s = ss->spec.refresh_s == 0 ? INT64_MAX : fresh_s + ss->spec.refresh_s;
+    s->grace_until_s = ss->spec.refresh_s == 0 ? INT64_MAX : s->fresh_until_s + ss->spec.grace_s;
+}
+
+enum gw_err session_make(const struct sessions *ss, const struct store_row *row, const struct sessionrow_secret *secret,
+                         int64_t now_s, struct session **ret_session, size_t *ret_cost)
+{
+    int64_t expires_s = min_expiry(ss, row);
+    if (now_s >= expires_s)
         return GW_E_NOTFOUND;
-    enum gw_err err = sessionrow_open(ss->spec.ring, row, cookie, &secret);
-    if (err == GW_OK) {
-        err = session_decode(ss, secret.claims_json, ret_session, ret_cost);
-        sessionrow_secret_deinit(&secret);
-    }
-    if (err == GW_E_INVALID) {
-        log_write(LOG_WARN, "a session's row does not open: is its key missing from session.key_file?", NULL);
-        return GW_E_NOTFOUND;
-    }
+    enum gw_err err = session_decode(ss, secret->claims_json, ret_session, ret_cost);
     if (err != GW_OK)
         return err;
     struct session *s = *ret_session;
@@ -207,8 +223,29 @@ static enum gw_err open_session(const struct sessions *ss, const struct store_ro
     s->expires_s = expires_s;
     s->noted_s = row->seen_s;
     s->seen_s = s->read_s = now_s;
+    set_freshness(ss, s, secret->fresh_s < now_s ? secret->fresh_s : now_s); /* a clock set back prolongs nothing */
     atomic_store_explicit(&s->need, row->need, memory_order_relaxed);
     return GW_OK;
+}
+
+/* From a row that was read. used_s: when it was used last, as far as memory knows. */
+static enum gw_err open_session(const struct sessions *ss, const struct store_row *row, struct view cookie, int64_t used_s,
+                                int64_t now_s, struct session **ret_session, size_t *ret_cost)
+{
+    struct sessionrow_secret secret;
+    int64_t seen_s = used_s > row->seen_s ? used_s : row->seen_s;
+    if (now_s - seen_s >= ss->spec.idle_s)
+        return GW_E_NOTFOUND;
+    enum gw_err err = sessionrow_open(ss->spec.ring, row, cookie, &secret);
+    if (err == GW_OK) {
+        err = session_make(ss, row, &secret, now_s, ret_session, ret_cost);
+        sessionrow_secret_deinit(&secret);
+    }
+    if (err == GW_E_INVALID) {
+        log_write(LOG_WARN, "a session's row does not open: is its key missing from session.key_file?", NULL);
+        return GW_E_NOTFOUND;
+    }
+    return err;
 }
 
 /* A cache too small for all who are active might drop a session before the sweep has written its use, again and again, so
@@ -248,6 +285,10 @@ static void load_land(struct load *load, struct shard *sh, struct session *known
         session_unref(load->session);
         load->session = session_ref(known);
     } else if (load->err == GW_OK) {
+        if (known != NULL) {
+            load->session->retry_s = known->retry_s;
+            load->session->retry_err = known->retry_err;
+        }
         shard_land(sh, &load->flight, load->session, cost);
     } else if (load->err == GW_E_NOTFOUND) {
         shard_end(sh, load->flight.id);
@@ -418,6 +459,7 @@ enum gw_err session_create(struct sessions *ss, struct loop *l, const struct ses
     memcpy(m->flight.id, m->row.id, DIGEST_BYTES);
     m->session->created_s = m->session->seen_s = m->session->noted_s = m->session->read_s = now_s;
     m->session->expires_s = expires_s;
+    set_freshness(ss, m->session, now_s);
     atomic_store_explicit(&m->session->need, spec->need, memory_order_relaxed);
     err = jobs_submit(ss->spec.jobs, l, make_run, make_done, m);
     if (err == GW_OK)

@@ -7,6 +7,9 @@
  * to nobody are remembered for SESSION_NONE_S, so that repeating one does not reach the disk.
  * Times: the row's seen_s lags: it is written behind, once a minute at most and each 1/60 of the idle limit, by the sweep.
  * After a restart the idle limit may therefore strike that much early, never late. At most one SESSION_SWEEP_S more.
+ * Freshness: claims are as old as the last answer of the provider's userinfo. Older than refresh_s they have lapsed, and
+ * session_refresh() asks anew before they are judged again, once however many requests, loops and gateways wait. While that fails
+ * they serve for grace_s more; after that the session is of no use until it succeeds, but its row stays.
  * Logout: session_end() takes effect at once on every loop; a load under way or begun meanwhile answers GW_E_NOTFOUND.
  * If the store cannot delete the row, the session stays dead in this process and each sweep tries again.
  * Owns: sessions borrows store, jobs, ring and loops; all outlive it. Callbacks run later on the loop given, exactly once, and
@@ -32,6 +35,11 @@ enum {
     SESSION_SWEEP_S = 60,
     SESSION_NOTE_S = 60, /* seen_s is written this often at most */
     SESSION_LIST_MAX = 500,
+    SESSION_REFRESH_WAIT_MS = 10 * 1000, /* a request waits so long for a refresh */
+    SESSION_REFRESHES_MAX = 1024,        /* under way */
+    SESSION_RETRY_S = 5,                 /* after a refresh that failed */
+    SESSION_LEASE_S = 45,                /* longer than a refresh can take */
+    SESSION_HELD_MS = 200,               /* between two looks at a row that another gateway refreshes */
 };
 
 /* What becomes of claims is not known here: handed in. */
@@ -48,7 +56,9 @@ struct sessions_spec {
     struct jobs *jobs;
     const struct seal_ring *ring;
     int64_t idle_s, absolute_s; /* positive */
-    int64_t grace_s;            /* how long a session in memory that must be read again serves while the store does not answer */
+    int64_t refresh_s;          /* how old claims may become; 0 = as old as the session */
+    int64_t grace_s;            /* how long old claims, and a session that must be read again, serve while nobody answers */
+    int64_t refresh_wait_ms;    /* 0 = SESSION_REFRESH_WAIT_MS */
     size_t cache_bytes;         /* 0 = SESSION_CACHE_BYTES */
     struct session_codec codec;
 };
@@ -61,9 +71,14 @@ enum gw_err sessions_new(const struct sessions_spec *spec, struct sessions **ret
  * session_sweep_start() is still there. Sessions that are still held stay valid. */
 void sessions_free(struct sessions *ss);
 
-enum session_found { SESSION_NONE, SESSION_FOUND, SESSION_LOADING };
+enum session_found {
+    SESSION_NONE,
+    SESSION_FOUND,   /* also with old claims, right after a refresh that failed, within grace_s: session_is_stale() */
+    SESSION_LOADING, /* not known here: ask session_load() */
+    SESSION_LAPSED,  /* its claims are too old: ask session_refresh() */
+};
 
-/* Memory only. SESSION_FOUND: *ret_session is a counted reference. SESSION_LOADING: not known here, ask session_load(). */
+/* Memory only. FOUND, LAPSED: *ret_session is a counted reference. */
 enum session_found session_find(struct sessions *ss, struct view cookie, int64_t now_s, struct session **ret_session)
     GW_MUST_CHECK;
 
@@ -71,6 +86,56 @@ enum session_found session_find(struct sessions *ss, struct view cookie, int64_t
 typedef void (*session_fn)(void *arg, enum gw_err err, struct session *s);
 /* GW_E_NOTFOUND known to be nobody's; GW_E_LIMIT pool full or too many wait; GW_E_IO, GW_E_NOMEM. */
 enum gw_err session_load(struct sessions *ss, struct loop *l, struct view cookie, session_fn fn, void *arg) GW_MUST_CHECK;
+
+/* --- freshness --- */
+
+struct session_tokens {
+    struct view claims_json; /* as they are judged now */
+    struct view id_token;    /* the newest there is */
+    bool is_id_token_new;    /* it came with the grant just now */
+    struct view access_token, refresh_token;
+};
+
+enum session_renewal {
+    SESSION_UNREACHABLE, /* nothing has changed at the provider: it may be asked again */
+    SESSION_RENEWED,
+    SESSION_REFUSED, /* userinfo only: the access token is good for nothing any more */
+    SESSION_OVER,    /* the refresh token is refused, or the answer makes nobody */
+    SESSION_ANOTHER, /* the answer is about another sub or sid */
+    SESSION_LOST,    /* grant only: the refresh token was sent, and what became of it is not known */
+};
+
+struct session_renewed {
+    enum session_renewal result;
+    const char *why;                                   /* one line for the log; "" if RENEWED */
+    struct view claims_json;                           /* userinfo */
+    struct view username;                              /* userinfo */
+    struct view id_token, access_token, refresh_token; /* grant; id_token and refresh_token empty: keep the old */
+    int64_t access_expires_s;                          /* grant; 0 = unknown */
+};
+typedef void (*session_renewed_fn)(void *arg, const struct session_renewed *r);
+
+/* How the provider is asked, on the loop that session_refresh() was called on: store/ knows no provider. done is called exactly
+ * once, later, unless an error is returned: then nothing was sent. All views are borrowed for the call. */
+struct session_renewer {
+    enum gw_err (*grant)(void *cls, const struct session_tokens *tokens, session_renewed_fn done, void *arg);
+    enum gw_err (*userinfo)(void *cls, const struct session_tokens *tokens, session_renewed_fn done, void *arg);
+    void *cls;
+};
+
+/* Joins the refresh of this session, or begins it. s: with new claims, or NULL. GW_E_NOTFOUND: the session has ended. All other
+ * errors, also when returned, leave its claims as old as they are (session_has_grace()): GW_E_UPSTREAM, GW_E_TIMEOUT the provider
+ * or another gateway's refresh, GW_E_IO the store, GW_E_LIMIT too many under way or waiting, GW_E_NOMEM. */
+enum gw_err session_refresh(struct sessions *ss, struct loop *l, struct view cookie, const struct session_renewer *renewer,
+                            session_fn fn, void *arg) GW_MUST_CHECK;
+/* Claims are older than refresh_s. */
+bool session_is_stale(const struct session *s, int64_t now_s);
+/* False: claims so old that they may not be judged any more. */
+bool session_has_grace(const struct session *s, int64_t now_s);
+/* When job pool and loops have stopped: ends what waits for another gateway's refresh, with GW_E_IO. */
+void session_stop_refreshing(struct sessions *ss);
+
+/* --- beginning and ending --- */
 
 struct session_new_spec {
     struct view claims_json, id_token, access_token, refresh_token; /* a token that there isn't is empty */

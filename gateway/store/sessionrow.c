@@ -56,30 +56,31 @@ static enum gw_err seal_text(const struct seal_ring *ring, struct view purpose, 
 }
 
 /* Claims travel as a string: what the codec gets back is what it was asked about, byte for byte. */
-static enum gw_err seal_secret(const struct seal_ring *ring, const struct session_new_spec *spec, struct view cookie,
+static enum gw_err seal_secret(const struct seal_ring *ring, const struct sessionrow_secret *secret, struct view cookie,
                                struct store_row *row)
 {
     GW_CLEANUP(buf_wipe) struct buf text = BUF(SESSION_SECRET_MAX);
     /* Room for the usual escapes, lest growing leave copies behind. */
-    size_t guess = 256 + spec->claims_json.n * 2 + spec->id_token.n + spec->access_token.n + spec->refresh_token.n;
+    size_t guess = 256 + secret->claims_json.n * 2 + secret->id_token.n + secret->access_token.n + secret->refresh_token.n;
     if (guess <= SESSION_SECRET_MAX && buf_reserve(&text, guess) == NULL)
         return GW_E_NOMEM;
-    buf_printf(&text, "{\"v\":1,\"created_s\":%lld,\"expires_s\":%lld,\"access_expires_s\":%lld", (long long)row->created_s,
-               (long long)row->expires_s, (long long)spec->access_expires_s);
-    put_member(&text, "claims", spec->claims_json);
-    put_member(&text, "id_token", spec->id_token);
-    put_member(&text, "access_token", spec->access_token);
-    put_member(&text, "refresh_token", spec->refresh_token);
+    buf_printf(&text, "{\"v\":2,\"created_s\":%lld,\"expires_s\":%lld,\"access_expires_s\":%lld,\"fresh_s\":%lld",
+               (long long)row->created_s, (long long)row->expires_s, (long long)secret->access_expires_s,
+               (long long)secret->fresh_s);
+    put_member(&text, "claims", secret->claims_json);
+    put_member(&text, "id_token", secret->id_token);
+    put_member(&text, "access_token", secret->access_token);
+    put_member(&text, "refresh_token", secret->refresh_token);
     buf_put_byte(&text, '}');
     return seal_text(ring, PURPOSE_SECRET, cookie, &text, &row->secret);
 }
 
-static enum gw_err seal_label(const struct seal_ring *ring, const struct session_new_spec *spec, struct store_row *row)
+static enum gw_err seal_label(const struct seal_ring *ring, struct view username, struct view ip, struct store_row *row)
 {
     GW_CLEANUP(buf_wipe) struct buf text = BUF(SESSION_LABEL_MAX);
     buf_puts(&text, "{\"v\":1");
-    put_member(&text, "username", spec->username);
-    put_member(&text, "ip", spec->ip);
+    put_member(&text, "username", username);
+    put_member(&text, "ip", ip);
     buf_put_byte(&text, '}');
     return seal_text(ring, PURPOSE_LABEL, VIEW_NONE, &text, &row->label);
 }
@@ -93,9 +94,18 @@ static enum gw_err fill_row(const struct seal_ring *ring, const struct session_n
     if (err == GW_OK)
         err = sessionrow_mac(ring, 0, SESSION_BY_SUB, spec->iss, spec->sub, row->sub_mac);
     if (err == GW_OK)
-        err = seal_label(ring, spec, row);
+        err = seal_label(ring, spec->username, spec->ip, row);
     if (err == GW_OK)
-        err = seal_secret(ring, spec, cookie, row);
+        err = seal_secret(ring,
+                          &(struct sessionrow_secret){
+                              .claims_json = spec->claims_json,
+                              .id_token = spec->id_token,
+                              .access_token = spec->access_token,
+                              .refresh_token = spec->refresh_token,
+                              .access_expires_s = spec->access_expires_s,
+                              .fresh_s = row->created_s,
+                          },
+                          cookie, row);
     return err;
 }
 
@@ -120,6 +130,29 @@ enum gw_err sessionrow_seal(const struct seal_ring *ring, const struct session_n
     return GW_OK;
 }
 
+enum gw_err sessionrow_reseal(const struct seal_ring *ring, const struct sessionrow_secret *secret, struct view username,
+                              struct view cookie, struct store_row *row)
+{
+    struct sessionrow_label old = {.ip = VIEW_NONE};
+    struct store_row fresh = *row;
+    fresh.label = fresh.secret = BUF(STORE_SEALED_MAX);
+    /* One that does not open is no reason to end a session: it is for the eyes of the admin. */
+    enum gw_err err = sessionrow_open_label(ring, row, &old);
+    if (err == GW_E_NOMEM)
+        return err;
+    err = seal_label(ring, username.n > 0 ? username : old.username, old.ip, &fresh);
+    sessionrow_label_deinit(&old);
+    if (err == GW_OK)
+        err = seal_secret(ring, secret, cookie, &fresh);
+    if (err != GW_OK) {
+        store_row_deinit(&fresh);
+        return err;
+    }
+    store_row_deinit(row);
+    *row = fresh;
+    return GW_OK;
+}
+
 /* ---- opening ---- */
 
 static bool find_string(struct pack_val map, struct view key, struct view *ret_text)
@@ -140,12 +173,16 @@ static enum gw_err read_secret(const struct store_row *row, struct sessionrow_se
 {
     int64_t version, created_s, expires_s;
     struct pack_val map = pack_root(secret->block.p);
-    if (pack_type(map) != PACK_MAP || !find_int(map, VIEW("v"), &version) || version != 1 ||
+    if (pack_type(map) != PACK_MAP || !find_int(map, VIEW("v"), &version) || (version != 1 && version != 2) ||
         !find_int(map, VIEW("created_s"), &created_s) || !find_int(map, VIEW("expires_s"), &expires_s) ||
         !find_int(map, VIEW("access_expires_s"), &secret->access_expires_s) ||
         !find_string(map, VIEW("claims"), &secret->claims_json) || !find_string(map, VIEW("id_token"), &secret->id_token) ||
         !find_string(map, VIEW("access_token"), &secret->access_token) ||
         !find_string(map, VIEW("refresh_token"), &secret->refresh_token))
+        return GW_E_INVALID;
+    /* Version 1 knew the claims of the login only. */
+    secret->fresh_s = created_s;
+    if (version == 2 && !find_int(map, VIEW("fresh_s"), &secret->fresh_s))
         return GW_E_INVALID;
     return created_s == row->created_s && expires_s == row->expires_s ? GW_OK : GW_E_INVALID;
 }

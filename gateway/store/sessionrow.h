@@ -13,6 +13,7 @@ struct sessionrow_secret {
     struct buf block;
     struct view claims_json, id_token, access_token, refresh_token; /* borrowed from block */
     int64_t access_expires_s;
+    int64_t fresh_s; /* when the provider was asked for the claims */
 };
 
 struct sessionrow_label {
@@ -25,6 +26,9 @@ enum gw_err sessionrow_seal(const struct seal_ring *ring, const struct session_n
                             int64_t created_s, int64_t expires_s, struct store_row *ret_row) GW_MUST_CHECK;
 enum gw_err sessionrow_open(const struct seal_ring *ring, const struct store_row *row, struct view cookie,
                             struct sessionrow_secret *ret_secret) GW_MUST_CHECK;
+/* Puts another secret, and the username unless it is empty, into a row that was read. */
+enum gw_err sessionrow_reseal(const struct seal_ring *ring, const struct sessionrow_secret *secret, struct view username,
+                              struct view cookie, struct store_row *row) GW_MUST_CHECK;
 void sessionrow_secret_deinit(struct sessionrow_secret *secret);
 /* What a row has for (iss, name) under key number i of the ring: by sid or by sub. */
 enum gw_err sessionrow_mac(const struct seal_ring *ring, size_t i, enum session_by by, struct view iss, struct view name,

@@ -33,12 +33,15 @@ struct session {
     void (*unref_who)(void *who); /* kept here so that a session may outlive the cache */
     void *who;
     int64_t created_s, expires_s;
+    int64_t fresh_until_s, grace_until_s; /* of the claims */
     _Atomic int64_t need;
     /* The shard's, under its lock. */
     int64_t seen_s, noted_s; /* last use, and what the store knows of it */
     int64_t read_s, tried_s; /* when its row was read, and when that was tried last in vain */
+    int64_t retry_s;         /* no refresh before that: one has failed */
     uint32_t epoch;          /* of the sessions, when the reading began */
     bool is_outdated;        /* the row has changed since */
+    uint8_t retry_err;       /* how that failed, an enum gw_err */
 };
 
 enum { SESSION_OVERHEAD_BYTES = sizeof(struct session) + MALLOC_BYTES + TTLMAP_ENTRY_BYTES };
@@ -90,11 +93,14 @@ struct undeleted {
     bool is_logout;
 };
 
+struct refresh;
+
 struct shard {
     alignas(64) pthread_mutex_t lock;
     struct ttlmap *live; /* id to session, counted */
     struct ttlmap *none; /* ids that belong to nobody */
     struct flight *flights;
+    struct refresh *refreshes;
     struct ending *endings;
     struct session_watch *watches[SHARD_WATCHES];
     struct undeleted undeleted[SHARD_UNDELETED_MAX];
@@ -108,7 +114,9 @@ struct sessions {
     struct loop_timer sweep_timer;
     enum gw_err sweep_err;
     _Atomic uint32_t epoch; /* counts how often changes went untold: what was read before must be read again */
-    uint32_t watched_epoch; /* of the last look after all watches */
+    atomic_size_t n_refreshes;
+    atomic_bool is_provider_down; /* as the last refresh found it, for the log */
+    uint32_t watched_epoch;       /* of the last look after all watches */
     struct loop_timer watch_timer;
     struct shard shards[SHARDS];
 };
@@ -157,6 +165,11 @@ void shard_start_ending(struct shard *sh, struct ending *e);
 void shard_finish_ending(struct shard *sh, struct ending *e, int64_t now_s);
 /* After the row was deleted at last. */
 void shard_forget_undeleted(struct shard *sh, const uint8_t *id);
+
+/* session.c: what a row and its opened secret make. GW_E_NOTFOUND: past its absolute limit. ret_cost: all the memory it takes in
+ * the cache. */
+enum gw_err session_make(const struct sessions *ss, const struct store_row *row, const struct sessionrow_secret *secret,
+                         int64_t now_s, struct session **ret_session, size_t *ret_cost) GW_MUST_CHECK;
 
 /* sessionend.c: removes the row; blocks. */
 enum gw_err sessionend_remove(struct sessions *ss, const uint8_t *id, int64_t asked_ms, bool is_logout) GW_MUST_CHECK;

@@ -36,6 +36,11 @@
     X(METER_AUTH_BODY_ANNOUNCED, "repogate_auth_body_announced_total", "", "counter",                                          \
       "Auth requests that announced a body; each costs the proxy a connection.")                                               \
     X(METER_SESSIONS_CACHED, "repogate_sessions_cached", "", "gauge", "Sessions in memory.")                                   \
+    X(METER_REFRESH_OK, "repogate_session_refreshes_total", "result=\"ok\"", "counter", "Refreshes by result.")                \
+    X(METER_REFRESH_FAILED, "repogate_session_refreshes_total", "result=\"failed\"", "counter", "Refreshes by result.")        \
+    X(METER_REFRESH_ENDED, "repogate_session_refreshes_total", "result=\"ended\"", "counter", "Refreshes by result.")          \
+    X(METER_STALE, "repogate_stale_sessions_served_total", "", "counter",                                                      \
+      "Requests judged by claims older than session.refresh, which could not be refreshed.")                                   \
     X(METER_JOBS_REFUSED, "repogate_jobs_refused_total", "", "counter", "Blocking jobs refused because the queue was full.")   \
     X(METER_SECRETS_RELOADED, "repogate_secret_reloads_total", "result=\"ok\"", "counter", "Changed secret files by result.")  \
     X(METER_SECRETS_REJECTED, "repogate_secret_reloads_total", "result=\"rejected\"", "counter",                               \

@@ -63,9 +63,9 @@ struct fake {
     struct store *inner;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool hold_get, hold_delete; /* get: after it has read; delete: before it deletes */
-    bool fail_get, fail_put, fail_touch, fail_delete;
-    int n_held, n_gets, n_touches, n_deletes;
+    bool hold_get, hold_delete, hold_replace; /* get: after it has read; delete, replace: before that */
+    bool fail_get, fail_put, fail_touch, fail_delete, fail_lease, fail_release, fail_replace;
+    int n_held, n_gets, n_touches, n_deletes, n_leases, n_releases, n_replaces;
 };
 
 static inline struct fake *of_store(struct store *s)
@@ -140,17 +140,23 @@ static inline enum gw_err fake_need(struct store *s, const uint8_t id[DIGEST_BYT
 static inline enum gw_err fake_lease(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t version, int64_t now_s,
                                      int64_t until_s, bool is_granting, enum store_lease *ret_lease)
 {
-    return store_session_lease(of_store(s)->inner, id, version, now_s, until_s, is_granting, ret_lease);
+    struct fake *f = of_store(s);
+    return fake_count(f, &f->n_leases, &f->fail_lease)
+               ? GW_E_IO
+               : store_session_lease(f->inner, id, version, now_s, until_s, is_granting, ret_lease);
 }
 
 static inline enum gw_err fake_release(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t version)
 {
-    return store_session_release(of_store(s)->inner, id, version);
+    struct fake *f = of_store(s);
+    return fake_count(f, &f->n_releases, &f->fail_release) ? GW_E_IO : store_session_release(f->inner, id, version);
 }
 
 static inline enum gw_err fake_replace(struct store *s, const struct store_row *row)
 {
-    return store_session_replace(of_store(s)->inner, row);
+    struct fake *f = of_store(s);
+    fake_hold(f, &f->hold_replace);
+    return fake_count(f, &f->n_replaces, &f->fail_replace) ? GW_E_IO : store_session_replace(f->inner, row);
 }
 
 static inline enum gw_err fake_end(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t now_ms, int64_t tomb_s)
@@ -218,7 +224,7 @@ struct set {
     struct loop *loop;
     struct seal_ring *ring;
     struct sessions *ss;
-    int64_t idle_s, absolute_s;
+    int64_t idle_s, absolute_s, refresh_s, grace_s, refresh_wait_ms;
     size_t cache_bytes;
 };
 
@@ -239,6 +245,9 @@ static inline void set_start(struct set *x)
                                  .ring = x->ring,
                                  .idle_s = x->idle_s,
                                  .absolute_s = x->absolute_s,
+                                 .refresh_s = x->refresh_s,
+                                 .grace_s = x->grace_s,
+                                 .refresh_wait_ms = x->refresh_wait_ms,
                                  .cache_bytes = x->cache_bytes,
                                  .codec = {who_decode, who_ref, who_unref, NULL}};
     ck_assert_int_eq(sessions_new(&spec, &x->ss), GW_OK);

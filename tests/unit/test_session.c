@@ -394,6 +394,7 @@ static void rival_use_shared(struct rival *r)
     }
     switch (session_find(r->x->ss, view(c), NOW_S, &s)) {
     case SESSION_FOUND:
+    case SESSION_LAPSED:
         session_unref(s);
         break;
     case SESSION_LOADING: {

@@ -50,6 +50,50 @@ START_TEST(secret_needs_the_cookie_beside_the_key)
 }
 END_TEST
 
+static void put_secret(struct set *x, const struct cookie *c, const char *json, struct store_row *row)
+{
+    buf_clear(&row->secret);
+    ck_assert_int_eq(seal_put(x->ring, VIEW("session secret"), view(c), view_of(json), &row->secret), GW_OK);
+}
+
+#define SECRET(v, created, more)                                                                           \
+    "{\"v\":" v ",\"created_s\":" created ",\"expires_s\":1700007200,\"access_expires_s\":1700000300" more \
+    ",\"claims\":\"{}\",\"id_token\":\"i\",\"access_token\":\"a\",\"refresh_token\":\"\"}"
+
+static const struct {
+    const char *json;
+    enum gw_err err;
+    int64_t fresh_s;
+} versions[] = {
+    /* Before sessions were refreshed: the claims are those of the login. */
+    {SECRET("1", "1700000000", ""), GW_OK, 1700000000},
+    {SECRET("1", "1700000000", ",\"fresh_s\":1700009999"), GW_OK, 1700000000},
+    {SECRET("2", "1700000000", ",\"fresh_s\":1700000123"), GW_OK, 1700000123},
+    {SECRET("2", "1700000000", ""), GW_E_INVALID, 0},
+    {SECRET("2", "1700000000", ",\"fresh_s\":\"1\""), GW_E_INVALID, 0},
+    {SECRET("2", "1700000001", ",\"fresh_s\":1700000123"), GW_E_INVALID, 0},
+    {SECRET("3", "1700000000", ",\"fresh_s\":1700000123"), GW_E_INVALID, 0},
+};
+
+START_TEST(rows_of_earlier_versions_open_and_of_later_ones_do_not)
+{
+    struct set *x = set_new();
+    struct cookie c = create(x, CLAIMS);
+    struct store_row row;
+    struct sessionrow_secret secret;
+    get_row(x, &c, &row);
+    put_secret(x, &c, versions[_i].json, &row);
+    ck_assert_int_eq(sessionrow_open(x->ring, &row, view(&c), &secret), versions[_i].err);
+    if (versions[_i].err == GW_OK) {
+        ck_assert_int_eq(secret.fresh_s, versions[_i].fresh_s);
+        ck_assert(view_eq(secret.access_token, VIEW("a")));
+        sessionrow_secret_deinit(&secret);
+    }
+    store_row_deinit(&row);
+    set_free(x);
+}
+END_TEST
+
 START_TEST(label_opens_with_the_key_alone)
 {
     struct set *x = set_new();
@@ -141,6 +185,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, older_key_of_the_ring_opens_and_a_lost_one_does_not);
     tcase_add_test(t, secret_needs_the_cookie_beside_the_key);
+    tcase_add_loop_test(t, rows_of_earlier_versions_open_and_of_later_ones_do_not, 0, sizeof(versions) / sizeof(versions[0]));
     tcase_add_test(t, label_opens_with_the_key_alone);
     tcase_add_test(t, macs_tell_people_and_logins_apart);
     tcase_add_test(t, database_and_wal_hold_neither_token_nor_claim_nor_cookie);

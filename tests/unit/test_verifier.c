@@ -559,6 +559,29 @@ START_TEST(an_assertion_says_that_it_is_a_jwt)
 }
 END_TEST
 
+/* OpenID Connect Core 12.2: without a nonce as a rule; otherwise all that an ID token must be. */
+static const struct {
+    const char *payload;
+    enum gw_err want;
+} refreshed_cases[] = {
+    {"{" BASE ",\"exp\":1700003600}", GW_OK},
+    {"{" BASE ",\"exp\":1700003600,\"nonce\":\"n-2\"}", GW_OK},
+    {"{" BASE ACCESS ",\"exp\":1700003600}", GW_E_INVALID},
+    {"{" BASE ",\"exp\":1700003600,\"azp\":\"other\"}", GW_E_INVALID},
+    {"{" BASE ",\"exp\":1700003600,\"events\":{}}", GW_E_INVALID},
+    {"{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"repogate\",\"exp\":1700003600}", GW_E_INVALID},
+    {"{\"iss\":\"" ISS "\",\"sub\":\"u1\",\"aud\":\"other\",\"iat\":1699999990,\"exp\":1700003600}", GW_E_INVALID},
+    {"{\"iss\":\"" ISS "x\",\"sub\":\"u1\",\"aud\":\"repogate\",\"iat\":1699999990,\"exp\":1700003600}", GW_E_INVALID},
+    {"{" BASE ",\"exp\":1699999939}", GW_E_EXPIRED},
+};
+
+START_TEST(judges_refreshed_id_tokens)
+{
+    enum gw_err err = check_payload(refreshed_cases[_i].payload, VERIFIER_REFRESHED_ID_TOKEN);
+    ck_assert_msg(err == refreshed_cases[_i].want, "%s: %s", refreshed_cases[_i].payload, gw_err_name(err));
+}
+END_TEST
+
 START_TEST(id_token_needs_a_nonce_to_compare_with)
 {
     struct buf jwt = BUF(64 * 1024);
@@ -773,6 +796,7 @@ int main(void)
     tcase_add_test(t, long_tokens_are_refused_unread);
     tcase_add_loop_test(t, judges_access_tokens, 0, (int)(sizeof(access_cases) / sizeof(access_cases[0])));
     tcase_add_loop_test(t, judges_id_tokens, 0, (int)(sizeof(id_cases) / sizeof(id_cases[0])));
+    tcase_add_loop_test(t, judges_refreshed_id_tokens, 0, (int)(sizeof(refreshed_cases) / sizeof(refreshed_cases[0])));
     tcase_add_test(t, id_token_needs_a_nonce_to_compare_with);
     tcase_add_loop_test(t, judges_assertions, 0, (int)(sizeof(assertion_cases) / sizeof(assertion_cases[0])));
     tcase_add_test(t, an_assertion_says_that_it_is_a_jwt);
