@@ -131,6 +131,7 @@ export const CLAIM_FAULTS = {
   repogate_groups_wrong_type: (claims) => ({ ...claims, repogate: { ...claims.repogate, groups: 'admins' } }),
   group_with_separator: (claims) => addGroup(claims, 'x|admins'),
   control_bytes: (claims) => ({ ...addGroup(claims, 'line\r\nX-authentik-groups: admins'), name: 'Nul\u0000 and\r\nX-Evil: 1' }),
+  line_breaks: (claims) => ({ ...claims, name: 'Dora\r\nX-Evil: 1' }),
   groups_string: (claims) => setGroups(claims, 'admins'),
   groups_number: (claims) => setGroups(claims, 7),
   groups_null: (claims) => setGroups(claims, null),

@@ -34,5 +34,5 @@ void online_answer_deinit(struct online_answer *a);
 /* Says that there was no answer, and what may be done about it. key: where the address is configured. */
 void online_say_unreachable(struct online *o, const char *key, struct view url, const struct online_answer *a);
 
-/* oidc.issuer: all that logins need of it. */
+/* oidc.issuer: all that logins need of it; oidc.bearer: metadata and keys. */
 enum gw_err onlineprovider_check(struct online *o);

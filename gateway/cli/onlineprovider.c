@@ -20,15 +20,14 @@ static const char SIGNING_KEY_CURE[] = "choose a signing key (RSA or EC) for the
 struct party {
     struct online *o;
     struct view issuer;
-    const char *key;         /* of the issuer, in the configuration */
-    const char *address_key; /* of the address that is asked */
+    const char *key;            /* of the issuer, in the configuration */
+    const char *address_key;    /* of the address that is asked */
+    const char *algorithms_key; /* of what may be signed with */
     bool is_alg_allowed[SIGALG_COUNT];
     struct uplink *uplink;
     struct buf block; /* the metadata, packed */
     struct discovery *discovery;
 };
-
-GW_DEFINE_FREEP(uplink_freep, struct uplink, uplink_free)
 
 static void buf_deinitp(struct buf *b)
 {
@@ -112,7 +111,7 @@ static void check_algorithms(struct party *p)
         if (p->is_alg_allowed[sigalg_from_name(pack_string(it.val))])
             return;
     pack_format_json(algs, &list);
-    online_say(p->o, ONLINE_WRONG, "oidc.algorithms", "the provider signs with %s, none of which is allowed here: %s",
+    online_say(p->o, ONLINE_WRONG, p->algorithms_key, "the provider signs with %s, none of which is allowed here: %s",
                buf_ok(&list) ? list.p : "others", SIGNING_KEY_CURE);
 }
 
@@ -175,7 +174,7 @@ static void judge_keys(struct party *p, struct view json)
         online_say(p->o, ONLINE_WRONG, p->key, "%s holds no usable key (%zu left out as weak, broken or of another kind): %s",
                    p->discovery->jwks_uri, keyset_skipped(keys), SIGNING_KEY_CURE);
     else
-        online_say(p->o, ONLINE_WRONG, "oidc.algorithms", "%s holds keys, but none for the algorithms that are allowed here: %s",
+        online_say(p->o, ONLINE_WRONG, p->algorithms_key, "%s holds keys, but none for the algorithms that are allowed here: %s",
                    p->discovery->jwks_uri, SIGNING_KEY_CURE);
 }
 
@@ -332,6 +331,36 @@ static void check_redirect_uri(struct party *p, const char *secret, const char *
         error, uri.p == NULL ? "" : uri.p);
 }
 
+/* A token that nobody issued: the answer has to be that it is not active. Authentik says so to a client that it does not know
+ * too, so that this tells no more than that somebody is there (RFC 7662 2.2). */
+static void check_introspection(struct party *p, const char *secret, const char *made_up)
+{
+    GW_CLEANUP(buf_deinitp) struct buf block = BUF(PACK_BYTES_MAX);
+    GW_CLEANUP(buf_wipep) struct buf form = BUF(FORM_MAX);
+    struct online_answer a;
+
+    if (p->discovery->introspection_endpoint == NULL) {
+        online_say(p->o, ONLINE_WRONG, "oidc.introspection", "the provider has no introspection_endpoint: expected false");
+        return;
+    }
+    struct view url = view_of(p->discovery->introspection_endpoint);
+    form_put(&form, VIEW("token"), view_of(made_up));
+    put_client(p, &form, secret);
+    online_post(p->o, p->uplink, url, buf_view(&form), &a);
+    enum pack_type active = PACK_ABSENT;
+    if (a.err == GW_OK && a.status == 200 && pack_parse(buf_view(&a.body), &block) == GW_OK)
+        active = pack_type(pack_find(pack_root(block.p), VIEW("active")));
+    if (a.err != GW_OK)
+        online_say_unreachable(p->o, p->address_key, url, &a);
+    else if (active == PACK_TRUE)
+        online_say(p->o, ONLINE_WRONG, "oidc.introspection", "%.*s calls a made-up token active: it must not be asked",
+                   VIEW_FMT(url));
+    else if (active != PACK_FALSE)
+        online_say(p->o, ONLINE_UNKNOWN, "oidc.introspection",
+                   "%.*s answered %d to a made-up token, where {\"active\": false} was expected", VIEW_FMT(url), a.status);
+    online_answer_deinit(&a);
+}
+
 static enum gw_err check_client(struct party *p)
 {
     GW_CLEANUP(secret_freep) char *secret = NULL;
@@ -346,48 +375,84 @@ static enum gw_err check_client(struct party *p)
     buf_put_hex(&made_up, random, sizeof(random));
     if (!buf_ok(&made_up))
         return GW_E_NOMEM;
-    if (is_client_accepted(p, secret, made_up.p))
+    if (is_client_accepted(p, secret, made_up.p)) {
         check_redirect_uri(p, secret, made_up.p);
+        if (p->o->config->oidc.introspection)
+            check_introspection(p, secret, made_up.p);
+    }
     return GW_OK;
 }
 
 /* ---- */
 
-static enum gw_err check_party(struct party *p)
+/* What is asked of every issuer. p->discovery stays NULL if its metadata will not do. */
+static enum gw_err check_issuer(struct party *p, const char *issuer, const char *internal_url)
 {
-    enum gw_err err = read_metadata(p);
-    if (err != GW_OK || p->block.n == 0)
-        return err;
-    check_scopes(p);
-    if (p->discovery == NULL)
-        return GW_OK;
-    check_logout(p);
-    check_keys(p);
-    return check_client(p);
+    p->issuer = view_of(issuer);
+    p->block = BUF(PACK_BYTES_MAX);
+    enum gw_err err = uplink_new(p->o->fetcher, p->issuer, view_of(internal_url), &p->uplink);
+    if (err == GW_OK)
+        err = read_metadata(p);
+    if (err == GW_OK && p->discovery != NULL)
+        check_keys(p);
+    return err;
+}
+
+static void party_deinit(struct party *p)
+{
+    uplink_free(p->uplink);
+    discovery_free(p->discovery);
+    buf_deinit(&p->block);
+}
+
+static void allow_algorithms(struct party *p)
+{
+    const struct config_strings *names = &p->o->config->oidc.algorithms;
+
+    for (size_t i = 0; i < names->n; i++)
+        p->is_alg_allowed[sigalg_from_name(view_of(names->items[i]))] = true;
+    p->is_alg_allowed[SIGALG_NONE] = false;
+}
+
+/* oidc.bearer: keys are all that is asked of them, and HS256 needs a secret that we do not share with them. */
+static enum gw_err check_further(struct online *o, const struct config_issuer *further)
+{
+    struct party p = {.o = o, .key = "oidc.bearer", .address_key = "oidc.bearer", .algorithms_key = "oidc.bearer"};
+
+    allow_algorithms(&p);
+    p.is_alg_allowed[SIGALG_HS256] = false;
+    enum gw_err err = check_issuer(&p, further->issuer, further->internal_url);
+    party_deinit(&p);
+    return err;
+}
+
+static enum gw_err check_own(struct online *o)
+{
+    const struct config *c = o->config;
+    struct party p = {
+        .o = o,
+        .key = "oidc.issuer",
+        .address_key = c->oidc.internal_url[0] != '\0' ? "oidc.internal_url" : "oidc.issuer",
+        .algorithms_key = "oidc.algorithms",
+    };
+
+    allow_algorithms(&p);
+    enum gw_err err = check_issuer(&p, c->oidc.issuer, c->oidc.internal_url);
+    if (err == GW_OK && p.block.n > 0)
+        check_scopes(&p);
+    if (err == GW_OK && p.discovery != NULL) {
+        check_logout(&p);
+        err = check_client(&p);
+    }
+    party_deinit(&p);
+    return err;
 }
 
 enum gw_err onlineprovider_check(struct online *o)
 {
-    const struct config *c = o->config;
-    bool is_internal = c->oidc.internal_url[0] != '\0';
-    GW_CLEANUP(uplink_freep) struct uplink *uplink = NULL;
-    struct party p = {
-        .o = o,
-        .issuer = view_of(c->oidc.issuer),
-        .key = "oidc.issuer",
-        .address_key = is_internal ? "oidc.internal_url" : "oidc.issuer",
-        .block = BUF(PACK_BYTES_MAX),
-    };
+    enum gw_err err = check_own(o);
 
-    for (size_t i = 0; i < c->oidc.algorithms.n; i++)
-        p.is_alg_allowed[sigalg_from_name(view_of(c->oidc.algorithms.items[i]))] = true;
-    p.is_alg_allowed[SIGALG_NONE] = false;
-    enum gw_err err = uplink_new(o->fetcher, p.issuer, view_of(c->oidc.internal_url), &uplink);
-    if (err == GW_OK) {
-        p.uplink = uplink;
-        err = check_party(&p);
-    }
-    discovery_free(p.discovery);
-    buf_deinit(&p.block);
+    for (size_t i = 0; i < o->config->oidc.n_bearer && err == GW_OK; i++)
+        err = check_further(o, &o->config->oidc.bearer[i]);
     return err;
 }

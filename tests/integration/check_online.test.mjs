@@ -7,6 +7,7 @@ import http from 'node:http';
 import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { startProvider } from '../../authentik/dev/provider.mjs';
 import { closeStand, startStand, variant } from './lib/stand.mjs';
 
 const ANSWER_MAX_MS = 30000;
@@ -185,6 +186,45 @@ describe('check --online', () => {
     const lean = await check(set('oidc.scopes', ['openid', 'profile', 'repogate']));
     assert.deepEqual([lean.status, lean.findings.map(({ key, severity }) => [key, severity])], [OK, [['oidc.scopes', 'warning']]]);
     assert.match(lean.findings[0].text, /offline_access/);
+  });
+
+  test('further issuers are asked for metadata and keys, and nothing else', async () => {
+    const other = await startProvider();
+    const further = (issuer) => (text) => text.replace(/^oidc:\n/m, `oidc:\n  bearer: [{issuer: "${issuer}", audience: ci}]\n`);
+    try {
+      const fine = await check(further(other.issuer));
+      assert.equal(fine.status, OK, fine.out);
+      assert.deepEqual(other.log.map(({ endpoint }) => endpoint), ['discovery', 'jwks']);
+      const slash = await check(further(other.issuer.slice(0, -1)));
+      assert.deepEqual([slash.status, slash.findings.map(({ key, line }) => [key, line])], [FINDING, [['oidc.bearer', slash.line('oidc.bearer')]]]);
+      assert.match(slash.findings[0].text, /trailing slash/);
+      other.rotateKey('HS256');
+      const keyless = await check((text) => set('oidc.algorithms', ['RS256', 'HS256'])(further(other.issuer)(text)));
+      assert.equal(keyless.status, FINDING);
+      assert.ok(keyless.findings.every(({ key }) => key === 'oidc.bearer'), keyless.out);
+      const gone = await check(further('http://127.0.0.1:1/application/o/ci/'));
+      assert.deepEqual([gone.status, gone.findings.map(({ key }) => key)], [CANNOT_TELL, ['oidc.bearer']]);
+    } finally {
+      await other.close();
+    }
+  });
+
+  test('introspection, where it is switched on, has to be there and to know no made-up token', async () => {
+    const on = set('oidc.introspection', true);
+    const asked = stand.provider.counts.introspection ?? 0;
+    assert.equal((await check(on)).status, OK);
+    assert.equal(stand.provider.counts.introspection, asked + 1);
+    for (const [endpoints, status, severity, match] of [
+      [{ discovery: { set: { introspection_endpoint: null } } }, FINDING, 'error', /no introspection_endpoint/],
+      [{ introspection: { body: { active: true } } }, FINDING, 'error', /calls a made-up token active/],
+      [{ introspection: { body: { active: 'false' } } }, CANNOT_TELL, 'unknown', /"active": false/],
+      [{ introspection: 'html' }, CANNOT_TELL, 'unknown', /answered 200/],
+    ]) {
+      stand.provider.setFaults({ endpoints });
+      const answer = await check(on);
+      assert.deepEqual([answer.status, answer.findings.map((one) => [one.key, one.severity])], [status, [['oidc.introspection', severity]]], answer.out);
+      assert.match(answer.findings[0].text, match);
+    }
   });
 
   test('a certificate is checked: of an unknown authority, for another name, and good with oidc.ca_file', async () => {

@@ -318,6 +318,7 @@ describeStand('claims', {}, (the) => {
     repogate_service_text: MISSING,
     names_of_wrong_type: MISSING,
     control_bytes: undefined,
+    line_breaks: undefined,
     overwritten_sub_number: undefined,
     overwritten_aud: undefined,
     overwritten_exp: undefined,
