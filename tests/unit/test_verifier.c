@@ -775,6 +775,33 @@ START_TEST(libjwt_agrees_on_valid_tokens)
 }
 END_TEST
 
+/* Whatever one byte of a token is changed to: what libjwt refuses, we refuse. */
+START_TEST(what_libjwt_refuses_we_refuse)
+{
+    struct buf jwt = BUF(64 * 1024), key = BUF(8192);
+    const struct token_key *k = _i == 0 ? &rsa : &ec256;
+    struct pack_val claims;
+    const char *reason;
+    size_t n_refused = 0;
+    token_put_plain(&jwt, VIEW(ACCESS_OK), k);
+    put_pem(&key, k);
+    for (size_t i = 0; i < jwt.n; i++) {
+        jwt_t *other = NULL;
+        jwt.p[i] ^= 1;
+        bool is_theirs = jwt_decode(&other, jwt.p, (const unsigned char *)key.p, (int)key.n) == 0;
+        bool is_ours =
+            verifier_check(verifier, keys, buf_view(&jwt), VERIFIER_ACCESS_TOKEN, VIEW_NONE, &claims, &reason) == GW_OK;
+        ck_assert_msg(!is_ours || is_theirs, "byte %zu: %s", i, jwt.p);
+        n_refused += !is_theirs;
+        jwt_free(other);
+        jwt.p[i] ^= 1;
+    }
+    ck_assert_uint_gt(n_refused, jwt.n / 2);
+    buf_deinit(&jwt);
+    buf_deinit(&key);
+}
+END_TEST
+
 int main(void)
 {
     make_keys();
@@ -811,6 +838,7 @@ int main(void)
     tcase_add_checked_fixture(h, setup_hs256, teardown);
     tcase_add_test(h, hs256_counts_only_with_our_secret);
     tcase_add_loop_test(h, libjwt_agrees_on_valid_tokens, 0, 3);
+    tcase_add_loop_test(h, what_libjwt_refuses_we_refuse, 0, 2);
     suite_add_tcase(s, h);
     int status = support_run(s);
     free_keys();
