@@ -145,8 +145,6 @@ static void revoke_done(void *arg)
 
 static enum gw_err take_names(struct revoking *r, const struct session_revocation *spec)
 {
-    const struct seal_ring *ring = r->ss->spec.ring;
-    enum gw_err err = GW_OK;
     if (spec->by == SESSION_BY_ID) {
         memcpy(r->id, spec->id, DIGEST_BYTES);
         return GW_OK;
@@ -157,9 +155,7 @@ static enum gw_err take_names(struct revoking *r, const struct session_revocatio
         r->username = view_dup(spec->name);
         return r->username == NULL ? GW_E_NOMEM : GW_OK;
     }
-    for (; r->n_macs < seal_ring_count(ring) && err == GW_OK; r->n_macs++)
-        err = sessionrow_mac(ring, r->n_macs, spec->by, spec->iss, spec->name, r->macs[r->n_macs]);
-    return err;
+    return sessionrow_mac_all(r->ss->spec.ring, spec->by, spec->iss, spec->name, r->macs, &r->n_macs);
 }
 
 enum gw_err session_revoke(struct sessions *ss, struct loop *l, const struct session_revocation *spec, session_revoked_fn fn,

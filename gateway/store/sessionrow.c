@@ -28,17 +28,34 @@ enum gw_err sessionrow_id(struct view cookie, uint8_t ret_id[DIGEST_BYTES])
 
 /* ---- sealing ---- */
 
+static struct view purpose_of(enum session_by by)
+{
+    return by == SESSION_BY_SID ? PURPOSE_SID : PURPOSE_SUB;
+}
+
 /* Lengths first, so that no two pairs give the same bytes. */
+static void put_pair(struct buf *out, struct view iss, struct view name)
+{
+    buf_put_u64(out, iss.n);
+    buf_put_byte(out, ':');
+    buf_put(out, iss);
+    buf_put(out, name);
+}
+
 enum gw_err sessionrow_mac(const struct seal_ring *ring, size_t i, enum session_by by, struct view iss, struct view name,
                            uint8_t out[DIGEST_BYTES])
 {
-    struct view purpose = by == SESSION_BY_SID ? PURPOSE_SID : PURPOSE_SUB;
     GW_CLEANUP(buf_deinit) struct buf pair = BUF(SESSION_SECRET_MAX);
-    buf_put_u64(&pair, iss.n);
-    buf_put_byte(&pair, ':');
-    buf_put(&pair, iss);
-    buf_put(&pair, name);
-    return buf_ok(&pair) ? seal_mac(ring, i, purpose, buf_view(&pair), out) : GW_E_LIMIT;
+    put_pair(&pair, iss, name);
+    return buf_ok(&pair) ? seal_mac(ring, i, purpose_of(by), buf_view(&pair), out) : GW_E_LIMIT;
+}
+
+enum gw_err sessionrow_mac_all(const struct seal_ring *ring, enum session_by by, struct view iss, struct view name,
+                               uint8_t out[SEAL_KEYS_MAX][DIGEST_BYTES], size_t *ret_n)
+{
+    GW_CLEANUP(buf_deinit) struct buf pair = BUF(SESSION_SECRET_MAX);
+    put_pair(&pair, iss, name);
+    return buf_ok(&pair) ? seal_mac_all(ring, purpose_of(by), buf_view(&pair), out, ret_n) : GW_E_LIMIT;
 }
 
 static void put_member(struct buf *b, const char *key, struct view value)

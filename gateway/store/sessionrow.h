@@ -33,6 +33,9 @@ void sessionrow_secret_deinit(struct sessionrow_secret *secret);
 /* What a row has for (iss, name) under key number i of the ring: by sid or by sub. */
 enum gw_err sessionrow_mac(const struct seal_ring *ring, size_t i, enum session_by by, struct view iss, struct view name,
                            uint8_t out[DIGEST_BYTES]) GW_MUST_CHECK;
+/* The same under every key of one moment: whoever looks for rows must miss none while keys rotate. */
+enum gw_err sessionrow_mac_all(const struct seal_ring *ring, enum session_by by, struct view iss, struct view name,
+                               uint8_t out[SEAL_KEYS_MAX][DIGEST_BYTES], size_t *ret_n) GW_MUST_CHECK;
 enum gw_err sessionrow_open_label(const struct seal_ring *ring, const struct store_row *row, struct sessionrow_label *ret_label)
     GW_MUST_CHECK;
 void sessionrow_label_deinit(struct sessionrow_label *label);
