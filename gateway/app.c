@@ -13,7 +13,14 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { JOB_THREADS = 4, JOB_QUEUE_MAX = 4096, WORKERS_MAX = 64, DRAIN_MS = 10000, DRAIN_STEP_MS = 20 };
+enum {
+    JOB_THREADS = 4,
+    JOB_QUEUE_MAX = 4096,
+    WORKERS_MAX = GATEWAY_CORES_MAX,
+    BAD_TOKENS_PER_MINUTE = 60,
+    DRAIN_MS = 10000,
+    DRAIN_STEP_MS = 20
+};
 
 enum { EXIT_CONFIG = 2, EXIT_UNABLE = 3 };
 
@@ -90,6 +97,13 @@ static enum gw_err take_session_keys(void *arg, struct view text)
     return seal_ring_replace(arg, text);
 }
 
+/* Who reaches the admin listener may try; so nothing that can be guessed. */
+static enum gw_err take_admin_token(void *arg, struct view text)
+{
+    (void)arg;
+    return text.n < CONFIG_ADMIN_TOKEN_MIN ? GW_E_INVALID : GW_OK;
+}
+
 /* Secrets that change while we run; all were readable a moment ago, when the configuration was. */
 static int make_secrets(struct app *a)
 {
@@ -102,6 +116,9 @@ static int make_secrets(struct app *a)
         err = secretfiles_add(a->secrets, "oidc.client_secret_file", c->oidc.client_secret_file, NULL, NULL, &a->client_secret);
     if (err == GW_OK && proxy[0] != '\0')
         err = secretfiles_add(a->secrets, "server.proxy_secret_file", proxy, NULL, NULL, &a->gateway.proxy_secret);
+    if (err == GW_OK && c->server.admin_token_file[0] != '\0')
+        err = secretfiles_add(a->secrets, "server.admin_token_file", c->server.admin_token_file, take_admin_token, NULL,
+                              &a->gateway.admin_token);
     return err == GW_OK ? 0 : unable("a secret cannot be read", "see the files that the configuration names", err);
 }
 
@@ -140,6 +157,8 @@ static int make_shared(struct app *a)
         return unable("no memory", "logins", err);
     if ((err = throttle_new(MACHINE_ATTEMPTS_PER_MINUTE, &gw->machine_throttle)) != GW_OK)
         return unable("no memory", "attempts", err);
+    if ((err = throttle_new(BAD_TOKENS_PER_MINUTE, &gw->bad_tokens)) != GW_OK)
+        return unable("no memory", "logouts", err);
     struct sessions_spec spec = {
         .store = gw->store,
         .jobs = gw->jobs,
@@ -167,6 +186,7 @@ static int make_worker(struct app *a, const struct provider_spec *provider)
         return unable("server.listen cannot be bound", c->server.listen_host, err);
     if (is_first && (err = listener_bind(c->server.admin_listen_host, &a->admin_port, &admin_fd)) != GW_OK)
         return unable("server.admin_listen cannot be bound", c->server.admin_listen_host, err);
+    a->gateway.cores[a->gateway.n_cores++] = &a->workers[a->n_workers].core;
     err = worker_init(&a->workers[a->n_workers++], &a->gateway, provider, fd, admin_fd);
     return err == GW_OK ? 0 : unable("a worker cannot be started", "worker", err);
 }
@@ -283,17 +303,18 @@ static void tear_down(struct app *a)
         worker_end_waits(&a->workers[i]);
     for (size_t i = 0; i < a->n_workers; i++)
         worker_run_rest(&a->workers[i]);
+    store_close(gw->store); /* tells the sessions of changes until then */
     if (gw->sessions != NULL)
         sessions_free(gw->sessions);
     /* The providers are gone, and nothing can ask for a secret any more. */
     secretfiles_free(a->secrets);
     for (size_t i = 0; i < a->n_workers; i++)
         worker_deinit(&a->workers[i]);
+    throttle_free(gw->bad_tokens);
     visibility_free(gw->visibility);
     throttle_free(gw->login_throttle);
     throttle_free(gw->machine_throttle);
     journal_close(gw->journal);
-    store_close(gw->store);
     jobs_free(gw->jobs);
     driver_free(a->driver);
     seal_ring_free(a->ring);

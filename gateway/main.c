@@ -3,6 +3,7 @@
 #include "cli/check.h"
 #include "cli/keygen.h"
 #include "cli/policy.h"
+#include "cli/session.h"
 #include "cli/version.h"
 #include "config/config.h"
 #include "net/fetch.h"
@@ -26,6 +27,7 @@ static const char usage[] =
     "  serve --config F      run the gateway (SIGHUP reloads policies and reopens logs, SIGTERM drains and stops)\n"
     "  check --config F      check configuration, keys, policies and their tests\n"
     "  policy test [DIR]     run the tests of a policy directory\n"
+    "  session list|revoke   who is logged in to a running gateway; end sessions\n"
     "  guard                 the front inside a workspace: lets in only what the gateway has signed for\n"
     "  keygen KIND           make keys\n"
     "  version               this program and what it is linked with\n"
@@ -68,7 +70,7 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", serve},     {"check", cli_check},   {"policy", cli_policy},
+    {"serve", serve},     {"check", cli_check},   {"policy", cli_policy}, {"session", cli_session},
     {"guard", app_guard}, {"keygen", cli_keygen}, {"version", version},
 };
 

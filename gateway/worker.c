@@ -6,9 +6,9 @@
 
 #include <stdlib.h>
 
-static enum listener_body public_body(const struct request *r)
+static enum listener_body listener_body(enum router_body body)
 {
-    switch (router_public_body(r)) {
+    switch (body) {
     case ROUTER_BODY_FORM:
         return LISTENER_BODY_FORM;
     case ROUTER_BODY_STREAMED:
@@ -19,10 +19,14 @@ static enum listener_body public_body(const struct request *r)
     return LISTENER_BODY_IGNORED;
 }
 
-static enum listener_body no_body(const struct request *r)
+static enum listener_body public_body(const struct request *r)
 {
-    (void)r;
-    return LISTENER_BODY_IGNORED;
+    return listener_body(router_public_body(r));
+}
+
+static enum listener_body admin_body(const struct request *r)
+{
+    return listener_body(router_admin_body(r));
 }
 
 static enum gw_err listen_on(struct worker *w, int fd, bool is_admin)
@@ -34,7 +38,7 @@ static enum gw_err listen_on(struct worker *w, int fd, bool is_admin)
         .fd = fd,
         .trusted = c->server.trusted_proxies,
         .n_trusted = c->server.n_trusted_proxies,
-        .body = is_admin ? no_body : public_body,
+        .body = is_admin ? admin_body : public_body,
         .handle = is_admin ? router_admin : router_public,
         .refuse = reply_fault,
     };

@@ -327,6 +327,22 @@ static void put_decision(struct writer *w, const void *arg)
     put_truncated(w);
 }
 
+static void put_sessions(struct writer *w, const struct record_sessions *s)
+{
+    KEY(w, ",\"sessions\":{\"how\":");
+    put_text(w, "sessions.how", s->how, CAP_WORD);
+    KEY(w, ",\"by\":");
+    put_text(w, "sessions.by", s->by, CAP_WORD);
+    KEY(w, ",\"name\":");
+    put_text(w, "sessions.name", s->name, CAP_TEXT);
+    KEY(w, ",\"count\":");
+    if (s->count >= 0)
+        buf_put_i64(w->out, s->count);
+    else
+        KEY(w, "null");
+    KEY(w, "}");
+}
+
 static void put_event(struct writer *w, const void *arg)
 {
     const struct record_event *e = arg;
@@ -340,6 +356,13 @@ static void put_event(struct writer *w, const void *arg)
     KEY(w, "},\"policy\":{\"revision\":");
     put_text(w, "policy.revision", e->revision, CAP_WORD);
     KEY(w, "}");
+    if (e->sessions != NULL)
+        put_sessions(w, e->sessions);
+    if (e->admin_token.p != NULL) {
+        KEY(w, ",\"admin\":{\"token\":");
+        put_text(w, "admin.token", e->admin_token, CAP_WORD);
+        KEY(w, "}");
+    }
     put_truncated(w);
 }
 

@@ -36,13 +36,23 @@ struct record_decision {
     struct view trace_id;
 };
 
-struct record_event { /* login, logout, policy.activated, policy.rejected, admin.action */
+/* Whose sessions were ended or listed, and how that came. */
+struct record_sessions {
+    struct view how;  /* local, provider, backchannel, admin */
+    struct view by;   /* cookie, sid, sub, username, id, all */
+    struct view name; /* the sid, sub, username or id; p == NULL: none */
+    int64_t count;    /* ended or listed; negative: not known */
+};
+
+struct record_event { /* login, logout, session, policy.activated, policy.rejected, admin.action */
     struct view type, id;
     int64_t now_ms;
     struct view outcome; /* ok, failed */
     struct view reason, reason_text;
     struct record_subject subject;
     struct view ip, revision;
+    const struct record_sessions *sessions; /* or NULL */
+    struct view admin_token;                /* which one, not what it is: the start of its digest; p == NULL: none */
 };
 
 /* Appends the object without its closing brace. GW_E_LIMIT if even the least does not fit. */

@@ -248,6 +248,7 @@ static void build_server(struct builder *b)
         refuse(b, CONFKEY_SERVER_ADMIN_LISTEN, NULL, "the same address as server.listen: expected another port");
     build_public_url(b);
     c->server.proxy_secret_file = keep_text(b, CONFKEY_SERVER_PROXY_SECRET_FILE);
+    c->server.admin_token_file = keep_text(b, CONFKEY_SERVER_ADMIN_TOKEN_FILE);
     build_trusted_proxies(b);
     struct config_strings dialects = keep_list(b, CONFKEY_SERVER_DIALECTS);
     c->server.has_nginx = dialects.n > 0; /* nginx is the one word accepted */
@@ -594,7 +595,7 @@ static enum gw_err read_file(const char *path, struct buf *out)
     return GW_E_IO;
 }
 
-static void try_secret(const struct owned *o, struct confreport *r, enum confkey_id id, const char *path)
+static void try_secret(const struct owned *o, struct confreport *r, enum confkey_id id, const char *path, size_t n_min)
 {
     GW_CLEANUP(secret_freep) char *text = NULL;
 
@@ -602,8 +603,12 @@ static void try_secret(const struct owned *o, struct confreport *r, enum confkey
         return;
     errno = 0;
     enum gw_err err = secret_load(path, &text);
-    if (err == GW_OK)
+    if (err == GW_OK) {
+        if (strlen(text) < n_min)
+            confreport_error(r, o->doc.values[id].self.at, confkeys[id].name, "%s: too short: expected at least %zu characters",
+                             path, n_min);
         return;
+    }
     const char *why = err == GW_E_IO && errno != 0 ? strerror(errno)
                       : err == GW_E_IO             ? "cannot be read"
                       : err == GW_E_LIMIT          ? "too large"
@@ -617,8 +622,9 @@ static void load_files(struct owned *o, struct confreport *r)
 {
     struct config *c = &o->c;
 
-    try_secret(o, r, CONFKEY_OIDC_CLIENT_SECRET_FILE, c->oidc.client_secret_file);
-    try_secret(o, r, CONFKEY_SERVER_PROXY_SECRET_FILE, c->server.proxy_secret_file);
+    try_secret(o, r, CONFKEY_OIDC_CLIENT_SECRET_FILE, c->oidc.client_secret_file, 0);
+    try_secret(o, r, CONFKEY_SERVER_PROXY_SECRET_FILE, c->server.proxy_secret_file, 0);
+    try_secret(o, r, CONFKEY_SERVER_ADMIN_TOKEN_FILE, c->server.admin_token_file, CONFIG_ADMIN_TOKEN_MIN);
     if (c->oidc.ca_file[0] != '\0' && access(c->oidc.ca_file, R_OK) != 0)
         confreport_error(r, o->doc.values[CONFKEY_OIDC_CA_FILE].self.at, "oidc.ca_file", "%s: %s: expected a readable PEM file",
                          c->oidc.ca_file, strerror(errno));

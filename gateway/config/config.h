@@ -11,7 +11,7 @@
 #include "util/ipaddr.h"
 #include "util/uri.h"
 
-enum { CONFIG_LIST_MAX = 32, CONFIG_ISSUERS_MAX = 8, CONFIG_BYTES_MAX = 256 * 1024 };
+enum { CONFIG_LIST_MAX = 32, CONFIG_ISSUERS_MAX = 8, CONFIG_BYTES_MAX = 256 * 1024, CONFIG_ADMIN_TOKEN_MIN = 16 };
 
 enum config_mode { CONFIG_MODE_HOST, CONFIG_MODE_PATH };
 enum config_audit_mode { CONFIG_AUDIT_WRITTEN };
@@ -37,8 +37,9 @@ struct config {
         uint16_t listen_port; /* 0 = the kernel picks one, printed at start */
         char *admin_listen_host;
         uint16_t admin_listen_port;
-        char *public_url;      /* without trailing slash */
-        struct uri public_uri; /* borrowed from public_url */
+        char *admin_token_file; /* "" = no admin API; the token in it has at least CONFIG_ADMIN_TOKEN_MIN bytes */
+        char *public_url;       /* without trailing slash */
+        struct uri public_uri;  /* borrowed from public_url */
         bool is_https;
         struct ipnet trusted_proxies[IPADDR_NETS_MAX];
         size_t n_trusted_proxies;

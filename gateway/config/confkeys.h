@@ -29,8 +29,9 @@ enum confkey_type {
     X(SERVER_LISTEN, "server.listen", ADDRESS, "127.0.0.1:8080", "", "",                                                        \
       "Public listener: auth endpoints, login, portal, router. `host:port`, `:port` or `[::1]:port`; port 0 picks a free one.") \
     X(SERVER_ADMIN_LISTEN, "server.admin_listen", ADDRESS, "127.0.0.1:9090", "", "",                                            \
-      "Health and metrics, never on the public port.")                                                                          \
-    X(SERVER_ADMIN_TOKEN_FILE, "server.admin_token_file", SECRET_FILE, "", "", "*", "Bearer token of the admin API.")           \
+      "Health, metrics and the admin API, never on the public port.")                                                           \
+    X(SERVER_ADMIN_TOKEN_FILE, "server.admin_token_file", SECRET_FILE, "", "", "",                                              \
+      "Bearer token of the admin API, at least 16 characters; without it only health and metrics answer.")                      \
     X(SERVER_PUBLIC_URL, "server.public_url", URL, NULL, "", "",                                                                \
       "The address in people's browsers: an http or https origin without a path.")                                              \
     X(SERVER_TRUSTED_PROXIES, "server.trusted_proxies", LIST, "127.0.0.1/32,::1/128", "", "",                                   \

@@ -34,10 +34,13 @@ static void on_upgraded(struct exchange *x, int fd, struct view early)
     struct carry *c = x->state;
     struct buf workspace_early = BUF(RELAY_HEAD_MAX_BYTES + RELAY_WINDOW_BYTES);
     int workspace_fd = relay_take_socket(c->relay, &workspace_early);
-    enum gw_err err =
-        workspace_fd < 0 ? GW_E_IO : tunnel_start(x->core->tunnels, fd, early, workspace_fd, buf_view(&workspace_early));
-    if (workspace_fd < 0)
+    enum gw_err err = GW_E_IO;
+    if (workspace_fd < 0) {
         close(fd);
+    } else {
+        err = tunnel_start(x->core->tunnels, fd, early, workspace_fd, buf_view(&workspace_early), &c->spec.guard);
+        c->spec.guard.release = NULL; /* the tunnel's now */
+    }
     if (err != GW_OK)
         log_printf(LOG_WARN, "a WebSocket could not be carried: %s", gw_err_name(err));
     buf_deinit(&workspace_early);
@@ -130,4 +133,7 @@ void carry_end(struct carry *c)
 {
     relay_free(c->relay);
     c->relay = NULL;
+    if (c->spec.guard.release != NULL)
+        c->spec.guard.release(c->spec.guard.arg);
+    c->spec.guard.release = NULL;
 }

@@ -15,6 +15,7 @@ struct carry_spec {
     const struct relay_header *headers; /* as they are to be sent */
     size_t n_headers;
     bool is_upgrade;
+    struct tunnel_guard guard; /* of the sockets after an upgrade; released once, with or without one */
     /* May this header of the workspace's answer pass? */
     bool (*passes)(const struct exchange *x, struct view name, struct view value);
     /* Logs it, and answers the exchange unless that was done. */

@@ -22,7 +22,7 @@
 
 #include <stdatomic.h>
 
-enum { CORE_RECORD_MAX = JOURNAL_LINE_MAX, CORE_QUERY_KEY_BYTES = 32 };
+enum { GATEWAY_CORES_MAX = 64, CORE_RECORD_MAX = JOURNAL_LINE_MAX, CORE_QUERY_KEY_BYTES = 32 };
 
 struct gateway {
     const struct config *config;
@@ -37,13 +37,18 @@ struct gateway {
     struct visibility *visibility;
     const struct driver *driver;
     uint8_t query_key[CORE_QUERY_KEY_BYTES]; /* for the digests of query strings in the log */
-    const char *cookie_name;                 /* __Host-repogate, or repogate over http */
-    const char *login_cookie_prefix;         /* one cookie per login attempt */
+    struct throttle *bad_tokens;             /* logout tokens and admin tokens that are none, per client address */
+    struct secretfile *admin_token;          /* NULL = no admin API */
+    struct core *cores[GATEWAY_CORES_MAX];   /* all of them, once they run */
+    size_t n_cores;
+    const char *cookie_name;         /* __Host-repogate, or repogate over http */
+    const char *login_cookie_prefix; /* one cookie per login attempt */
     atomic_bool is_draining;
     atomic_bool has_policy;
 };
 
 struct guard; /* handlers/guard.h */
+struct cut;
 
 struct core {
     struct gateway *gateway; /* NULL in a guard */
@@ -57,4 +62,5 @@ struct core {
     struct assertion_maker *assertions; /* NULL = no key: nothing is asserted */
     struct engine *engine;              /* NULL = no policy: everything is denied with no_policy */
     struct buf record;                  /* the audit line being built */
+    struct cut *cuts;                   /* of open sockets, handlers/cut.h */
 };

@@ -1,6 +1,7 @@
 /* A request for a workspace: identify, decide, record, and route it there, streaming both ways. The address that was judged is the
  * one that is routed: both come from the same parsed request. */
 #include "handlers/carry.h"
+#include "handlers/cut.h"
 #include "handlers/handlers.h"
 #include "handlers/reply.h"
 #include "util/log.h"
@@ -9,6 +10,7 @@
 struct forward {
     struct carry carry;
     struct gate *gate;
+    struct cut *cut; /* of an upgrade, until it is carried */
     bool is_upgrade;
 };
 
@@ -16,6 +18,7 @@ static void end(struct exchange *x)
 {
     struct forward *f = x->state;
     carry_end(&f->carry);
+    cut_free(f->cut);
     if (f->gate != NULL)
         gate_end(f->gate);
 }
@@ -82,6 +85,12 @@ static void route(struct forward *f)
         reply_defect(x);
         return;
     }
+    struct tunnel_guard guard = {0};
+    if (f->is_upgrade) {
+        cut_know(f->cut, &f->gate->identify);
+        guard = cut_guard(f->cut);
+        f->cut = NULL;
+    }
     err = carry_start(&f->carry, x,
                       &(struct carry_spec){
                           .address = to.address,
@@ -90,6 +99,7 @@ static void route(struct forward *f)
                           .headers = f->gate->attribution.items,
                           .n_headers = f->gate->attribution.n,
                           .is_upgrade = f->is_upgrade,
+                          .guard = guard,
                           .passes = answer_passes,
                           .failed = on_failed,
                       });
@@ -166,6 +176,10 @@ void handle_forward(struct exchange *x)
     }
     x->state = f;
     x->on_done = end;
+    if (f->is_upgrade && (f->cut = cut_begin(x)) == NULL) {
+        reply_defect(x);
+        return;
+    }
     f->gate = gate_begin(x, DIALECT_OWN, on_judged, f);
     if (f->gate == NULL)
         reply_defect(x);

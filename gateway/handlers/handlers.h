@@ -14,6 +14,7 @@ void handle_login(struct exchange *x);              /* login.c: 302 to Authentik
 void handle_callback(struct exchange *x);           /* callback.c: the browser comes back with a code */
 void handle_logout(struct exchange *x);             /* logout.c: page, and the end of the session */
 void handle_jwks(struct exchange *x);               /* jwks.c: the keys of our assertions */
+void handle_backchannel_logout(struct exchange *x); /* backchannel.c: the provider says that a session has ended */
 void handle_whoami(struct exchange *x);             /* whoami.c: JSON about the person */
 void handle_portal(struct exchange *x);             /* portal.c: open a repository */
 void handle_open(struct exchange *x);               /* portal.c: where its form leads */
@@ -22,3 +23,5 @@ void handle_health(struct exchange *x);
 void handle_ping(struct exchange *x);
 void handle_ready(struct exchange *x);
 void handle_metrics(struct exchange *x);
+void handle_admin_sessions(struct exchange *x); /* admin.c: whose sessions there are; admin listener only, with the token */
+void handle_admin_revoke(struct exchange *x);   /* admin.c: ends some of them */

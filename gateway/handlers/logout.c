@@ -1,16 +1,71 @@
 /* Logging out asks first (GET) and acts on POST. The cookie is SameSite=Lax, so another site's form arrives without it; Origin or
- * Sec-Fetch-Site must say so too. */
+ * Sec-Fetch-Site must say so too. Here only, or at the identity provider too, as the person chooses (OpenID Connect RP-Initiated Logout 1.0):
+ * the session here ends first, whatever comes of the other. The provider sends the browser back with a sealed state, by which the page that
+ * it comes to knows that it was there. */
 #include "handlers/handlers.h"
+#include "handlers/identify.h"
 #include "handlers/recorder.h"
 #include "handlers/reply.h"
 #include "http/cookie.h"
 #include "http/form.h"
-#include "handlers/identify.h"
+#include "util/b64url.h"
+#include "util/epoch.h"
+
+enum { STATE_LIFE_S = 600, STATE_MAX_BYTES = 256 };
+
+static const struct view STATE_PURPOSE = {"logout state", 12};
 
 struct logout {
     struct exchange *x;
+    const struct principal *who;
     bool everywhere;
 };
+
+/* ---- the way to the provider and back ---- */
+
+/* Empty on failure: then the page says less than it could. */
+static struct view make_state(struct exchange *x)
+{
+    struct buf now = BUF(STATE_MAX_BYTES), sealed = BUF(STATE_MAX_BYTES), text = BUF(STATE_MAX_BYTES);
+    struct view state = VIEW_NONE;
+    buf_put_i64(&now, epoch_now_s());
+    if (buf_ok(&now) && seal_put(x->core->gateway->ring, STATE_PURPOSE, VIEW_NONE, buf_view(&now), &sealed) == GW_OK)
+        b64url_encode(&text, sealed.p, sealed.n);
+    if (buf_ok(&text) && text.n > 0)
+        state = arena_copy(&x->arena, buf_view(&text));
+    buf_deinit(&now);
+    buf_deinit(&sealed);
+    buf_deinit(&text);
+    return state;
+}
+
+static bool came_from_provider(struct exchange *x)
+{
+    uint8_t sealed[STATE_MAX_BYTES];
+    struct buf text = BUF(STATE_MAX_BYTES);
+    struct view state;
+    size_t n;
+    uint64_t made_s = 0;
+    int64_t now_s = epoch_now_s();
+    bool is_ours =
+        form_get(x->request.uri.query, VIEW("state"), &x->arena, &state) == FORM_ONE &&
+        b64url_decode(state, sealed, sizeof(sealed), &n) == GW_OK &&
+        seal_open(x->core->gateway->ring, STATE_PURPOSE, VIEW_NONE, view_at((const char *)sealed, n), &text) == GW_OK &&
+        view_to_u64(buf_view(&text), &made_s) == GW_OK;
+    buf_deinit(&text);
+    return is_ours && now_s - (int64_t)made_s < STATE_LIFE_S;
+}
+
+/* GW_E_NOTFOUND: the provider ends no sessions. Without a token to show it would not come back, so it is not asked to. */
+static enum gw_err put_end_session(struct exchange *x, struct view id_token, struct buf *out)
+{
+    struct view parts[] = {view_of(x->core->gateway->config->server.public_url), VIEW("/_repogate/logout")};
+    bool has_hint = id_token.n > 0;
+    return provider_end_session_url(x->core->provider, id_token, has_hint ? arena_join(&x->arena, parts, 2) : VIEW_NONE,
+                                    has_hint ? make_state(x) : VIEW_NONE, out);
+}
+
+/* ---- answers ---- */
 
 /* The session may well live on: nobody is told that it has ended. */
 static void reply_store_silent(struct exchange *x)
@@ -25,28 +80,42 @@ static void reply_store_silent(struct exchange *x)
                      });
 }
 
-static void ask(struct identify *i, enum identified found)
-{
-    if (found == IDENTIFIED_UNAVAILABLE) {
-        reply_store_silent(i->x);
-        return;
-    }
-    struct buf out = BUF(PAGE_MAX_BYTES);
-    struct page_frame frame = reply_frame(i->x, i->who);
-    if (found == IDENTIFIED_KNOWN)
-        page_put_logout(&out, &frame, true);
-    else
-        page_put_signed_out(&out, &frame);
-    reply_html(i->x, 200, &out);
-}
-
-static void reply_signed_out(struct exchange *x)
+static void reply_signed_out(struct exchange *x, bool is_everywhere)
 {
     struct buf out = BUF(PAGE_MAX_BYTES);
     struct page_frame frame = reply_frame(x, NULL);
-    reply_set_cookie(x, view_of(x->core->gateway->cookie_name), VIEW_NONE, 0);
-    page_put_signed_out(&out, &frame);
+    page_put_signed_out(&out, &frame, is_everywhere);
     reply_html(x, 200, &out);
+}
+
+static void ask(struct identify *i, enum identified found)
+{
+    struct exchange *x = i->x;
+    if (found == IDENTIFIED_UNAVAILABLE) {
+        reply_store_silent(x);
+        return;
+    }
+    if (found != IDENTIFIED_KNOWN) {
+        reply_signed_out(x, came_from_provider(x));
+        return;
+    }
+    struct buf out = BUF(PAGE_MAX_BYTES);
+    struct page_frame frame = reply_frame(x, i->who);
+    page_put_logout(&out, &frame, provider_can_end_session(x->core->provider));
+    reply_html(x, 200, &out);
+}
+
+static void record(struct logout *l, const char *outcome, const char *reason, struct view text, bool is_everywhere)
+{
+    struct record_sessions sessions = {
+        .how = is_everywhere ? VIEW("provider") : VIEW("local"),
+        .by = VIEW("cookie"),
+        .count = strcmp(outcome, "ok") == 0 ? 1 : -1,
+    };
+    recorder_event(
+        l->x,
+        &(struct recorder_event){
+            .type = "logout", .outcome = outcome, .reason = reason, .reason_text = text, .who = l->who, .sessions = &sessions});
 }
 
 static void on_ended(void *arg, enum gw_err err, struct view id_token)
@@ -54,8 +123,8 @@ static void on_ended(void *arg, enum gw_err err, struct view id_token)
     struct logout *l = arg;
     struct exchange *x = l->x;
     struct buf url = BUF(URI_MAX);
-    struct view parts[] = {view_of(x->core->gateway->config->server.public_url), VIEW("/_repogate/logout")};
     if (err != GW_OK) {
+        record(l, "failed", "store_unavailable", view_of(gw_err_name(err)), l->everywhere);
         reply_problem(
             x,
             &(struct reply_problem){
@@ -67,12 +136,14 @@ static void on_ended(void *arg, enum gw_err err, struct view id_token)
             });
         return;
     }
-    struct view back = arena_join(&x->arena, parts, 2);
-    if (l->everywhere && provider_end_session_url(x->core->provider, id_token, back, VIEW_NONE, &url) == GW_OK && buf_ok(&url)) {
-        reply_set_cookie(x, view_of(x->core->gateway->cookie_name), VIEW_NONE, 0);
+    reply_set_cookie(x, view_of(x->core->gateway->cookie_name), VIEW_NONE, 0);
+    if (l->everywhere && put_end_session(x, id_token, &url) == GW_OK) {
+        record(l, "ok", "asked", VIEW_NONE, true);
         reply_redirect(x, 303, arena_copy(&x->arena, buf_view(&url)));
     } else {
-        reply_signed_out(x);
+        record(l, "ok", "asked", l->everywhere ? VIEW("the identity provider could not be asked to log out too") : VIEW_NONE,
+               false);
+        reply_signed_out(x, false);
     }
     buf_deinit(&url);
 }
@@ -96,7 +167,8 @@ static void act(struct identify *i, enum identified found)
     }
     if (found != IDENTIFIED_KNOWN || i->session == NULL ||
         cookie_get(&x->request, view_of(x->core->gateway->cookie_name), &cookie) != COOKIE_ONE) {
-        reply_signed_out(x);
+        reply_set_cookie(x, view_of(x->core->gateway->cookie_name), VIEW_NONE, 0);
+        reply_signed_out(x, false);
         return;
     }
     struct logout *l = arena_get(&x->arena, sizeof(*l));
@@ -104,8 +176,8 @@ static void act(struct identify *i, enum identified found)
         reply_defect(x);
         return;
     }
-    *l = (struct logout){.x = x, .everywhere = form_get(x->form, VIEW("everywhere"), &x->arena, &everywhere) == FORM_ONE};
-    recorder_event(x, &(struct recorder_event){.type = "logout", .outcome = "ok", .reason = "asked", .who = i->who});
+    *l = (struct logout){
+        .x = x, .who = i->who, .everywhere = form_get(x->form, VIEW("everywhere"), &x->arena, &everywhere) == FORM_ONE};
     enum gw_err err = session_end(x->core->gateway->sessions, x->core->loop, cookie, on_ended, l);
     if (err != GW_OK)
         on_ended(l, err, VIEW_NONE);

@@ -53,7 +53,14 @@ bool recorder_event(struct exchange *x, const struct recorder_event *e)
         .reason_text = e->reason_text,
         .subject = recorder_subject(e->who, &groups),
     };
-    recorder_format_client(x, ip);
+    if (e->who == NULL) {
+        r.subject.iss = e->iss;
+        r.subject.uid = e->uid;
+    }
+    if (e->is_direct)
+        ipaddr_format(&x->request.peer, ip);
+    else
+        recorder_format_client(x, ip);
     r.ip = view_of(ip);
     enum gw_err err = rnd_uuid7(r.now_ms, id);
     r.id = view_of(id);

@@ -12,11 +12,15 @@ struct record_subject recorder_subject(const struct principal *who, struct buf *
 bool recorder_append(struct core *core, enum gw_err err);
 
 struct recorder_event {
-    const char *type;    /* login, logout */
+    const char *type;    /* login, logout, session, admin.action */
     const char *outcome; /* ok, failed */
     const char *reason;
     struct view reason_text;
-    const struct principal *who; /* or NULL */
+    const struct principal *who;            /* or NULL */
+    struct view iss, uid;                   /* of a person of whom no more is known, without who */
+    const struct record_sessions *sessions; /* or NULL */
+    struct view admin_token;                /* of one who may use the admin API: the start of its digest */
+    bool is_direct;                         /* no proxy stands in front: the peer is the client */
 };
 bool recorder_event(struct exchange *x, const struct recorder_event *e);
 /* The client's address as the proxy in front reports it; "" if it does not say so clearly. */

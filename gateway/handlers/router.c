@@ -30,6 +30,7 @@ static const struct route public_routes[] = {
     ROUTE("/outpost.goauthentik.io/callback", GET, ROUTER_BODY_IGNORED, handle_callback),
     ROUTE("/_repogate/logout", GET | POST, ROUTER_BODY_FORM, handle_logout),
     ROUTE("/outpost.goauthentik.io/sign_out", GET | POST, ROUTER_BODY_FORM, handle_logout),
+    ROUTE("/_repogate/backchannel-logout", POST, ROUTER_BODY_FORM, handle_backchannel_logout),
     ROUTE("/_repogate/whoami", GET, ROUTER_BODY_IGNORED, handle_whoami),
     ROUTE("/_repogate/jwks", GET, ROUTER_BODY_IGNORED, handle_jwks),
     ROUTE("/_repogate/open", GET, ROUTER_BODY_IGNORED, handle_open),
@@ -44,6 +45,8 @@ static const struct route admin_routes[] = {
     ROUTE("/healthz", GET, ROUTER_BODY_IGNORED, handle_health),
     ROUTE("/readyz", GET, ROUTER_BODY_IGNORED, handle_ready),
     ROUTE("/metrics", GET, ROUTER_BODY_IGNORED, handle_metrics),
+    ROUTE("/admin/sessions", GET, ROUTER_BODY_IGNORED, handle_admin_sessions),
+    ROUTE("/admin/sessions/revoke", POST, ROUTER_BODY_FORM, handle_admin_revoke),
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -68,7 +71,10 @@ void handle_nothing(struct exchange *x)
 
 static void reply_wrong_method(struct exchange *x, unsigned methods)
 {
-    response_put(&x->response, "Allow", methods == GET ? VIEW("GET, HEAD") : VIEW("GET, HEAD, POST"));
+    response_put(&x->response, "Allow",
+                 methods == POST  ? VIEW("POST")
+                 : methods == GET ? VIEW("GET, HEAD")
+                                  : VIEW("GET, HEAD, POST"));
     reply_problem(x, &(struct reply_problem){
                          .status = 405,
                          .reason = "method_not_allowed",
@@ -122,6 +128,6 @@ enum router_body router_public_body(const struct request *r)
 
 enum router_body router_admin_body(const struct request *r)
 {
-    (void)r;
-    return ROUTER_BODY_IGNORED;
+    const struct route *route = find(admin_routes, COUNT(admin_routes), r->uri.path);
+    return route != NULL ? route->body : ROUTER_BODY_IGNORED;
 }

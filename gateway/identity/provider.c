@@ -335,6 +335,11 @@ enum gw_err provider_authorize_url(const struct provider *p, const struct provid
     return buf_ok(out) ? GW_OK : GW_E_LIMIT;
 }
 
+bool provider_can_end_session(const struct provider *p)
+{
+    return provider_is_ready(p) && p->discovery->end_session_endpoint != NULL;
+}
+
 enum gw_err provider_end_session_url(const struct provider *p, struct view id_token_hint, struct view post_logout_redirect_uri,
                                      struct view state, struct buf *out)
 {

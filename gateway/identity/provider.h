@@ -96,3 +96,21 @@ struct session_renewer provider_renewer(struct provider *p);
 /* GW_E_NOTFOUND: the provider has no such endpoint. GW_E_UPSTREAM: not ready. Empty arguments are left out. */
 enum gw_err provider_end_session_url(const struct provider *p, struct view id_token_hint, struct view post_logout_redirect_uri,
                                      struct view state, struct buf *out) GW_MUST_CHECK;
+
+/* --- logging people out --- */
+
+enum provider_check {
+    PROVIDER_CHECK_REFUSED, /* *ret_reason says why in a few words, a constant */
+    PROVIDER_CHECK_VALID,
+    PROVIDER_CHECK_PENDING,     /* fn is called exactly once, later; then check again */
+    PROVIDER_CHECK_UNAVAILABLE, /* the provider cannot be asked for its keys */
+};
+struct provider_logout {            /* borrowed until the next check of a token */
+    struct view iss, sid, sub, jti; /* one of sid and sub may be empty */
+    int64_t issued_s, expires_s;
+};
+/* A logout token of OpenID Connect Back-Channel Logout 1.0. Whether its jti was seen before is not looked at here. */
+enum provider_check provider_check_logout(struct provider *p, struct view token, struct provider_logout *ret_logout,
+                                          const char **ret_reason, void (*fn)(void *arg), void *arg) GW_MUST_CHECK;
+/* Whether provider_end_session_url() can give one. */
+bool provider_can_end_session(const struct provider *p);

@@ -81,10 +81,18 @@ static enum gw_err read_object(struct verifier *v, struct view part, size_t json
     return err;
 }
 
+static bool is_typ_logout(struct pack_val typ)
+{
+    struct view t = pack_string(typ);
+    return view_eq_ci(t, VIEW("logout+jwt")) || view_eq_ci(t, VIEW("application/logout+jwt"));
+}
+
 /* RFC 8725 3.11: a token made for something else says so in typ. */
 static bool is_typ_fit(struct pack_val typ, enum verifier_purpose purpose)
 {
     struct view t = pack_string(typ);
+    if (purpose == VERIFIER_LOGOUT_TOKEN)
+        return view_eq_ci(t, VIEW("JWT")) || is_typ_logout(typ);
     if (typ.p == NULL)
         return purpose != VERIFIER_ASSERTION; /* ours always say it */
     if (view_eq_ci(t, VIEW("JWT")))
@@ -158,10 +166,26 @@ static enum gw_err check_signature(struct verifier *v, struct keyset *ks, struct
 /* --- claims --- */
 
 /* Sorted, as pack_find_sorted() wants them. */
-enum claim { C_AUD, C_AUTH_TIME, C_AZP, C_EVENTS, C_EXP, C_IAT, C_ISS, C_NBF, C_NONCE, C_SCOPE, C_SUB, C_UID, CLAIM_COUNT };
+enum claim {
+    C_AUD,
+    C_AUTH_TIME,
+    C_AZP,
+    C_EVENTS,
+    C_EXP,
+    C_IAT,
+    C_ISS,
+    C_JTI,
+    C_NBF,
+    C_NONCE,
+    C_SCOPE,
+    C_SID,
+    C_SUB,
+    C_UID,
+    CLAIM_COUNT
+};
 static const struct view claim_names[CLAIM_COUNT] = {
-    {"aud", 3}, {"auth_time", 9}, {"azp", 3},   {"events", 6}, {"exp", 3}, {"iat", 3},
-    {"iss", 3}, {"nbf", 3},       {"nonce", 5}, {"scope", 5},  {"sub", 3}, {"uid", 3},
+    {"aud", 3}, {"auth_time", 9}, {"azp", 3},   {"events", 6}, {"exp", 3}, {"iat", 3}, {"iss", 3},
+    {"jti", 3}, {"nbf", 3},       {"nonce", 5}, {"scope", 5},  {"sid", 3}, {"sub", 3}, {"uid", 3},
 };
 
 static bool is_text(struct pack_val v, struct view want)
@@ -191,17 +215,21 @@ static bool read_time(struct pack_val v, int64_t *ret_s)
     return true;
 }
 
-static enum gw_err check_times(const struct pack_val *c, enum verifier_purpose purpose, const char **ret_reason)
+/* can_lack_exp: the age of iat counts instead. */
+static enum gw_err check_times(const struct pack_val *c, enum verifier_purpose purpose, bool can_lack_exp,
+                               const char **ret_reason)
 {
     int64_t exp_s = 0, nbf_s = 0, iat_s = 0, auth_time_s = 0, now_s = epoch_now_s();
     int64_t leeway_s = purpose == VERIFIER_ASSERTION ? VERIFIER_ASSERTION_LEEWAY_S : VERIFIER_LEEWAY_S;
     if (!read_time(c[C_EXP], &exp_s) || !read_time(c[C_NBF], &nbf_s) || !read_time(c[C_IAT], &iat_s) ||
         !read_time(c[C_AUTH_TIME], &auth_time_s))
         return refuse(ret_reason, "exp, nbf, iat or auth_time is no sane whole number");
-    if (exp_s == 0)
-        return refuse(ret_reason, "no exp");
     if (purpose != VERIFIER_ACCESS_TOKEN && iat_s == 0)
         return refuse(ret_reason, "no iat");
+    if (exp_s == 0 && can_lack_exp)
+        exp_s = iat_s + VERIFIER_LOGOUT_AGE_S;
+    if (exp_s == 0)
+        return refuse(ret_reason, "no exp");
     if (now_s - leeway_s >= exp_s) {
         *ret_reason = "expired";
         return GW_E_EXPIRED;
@@ -244,23 +272,36 @@ static enum gw_err check_access_token(const struct verifier *v, const struct pac
     return GW_OK;
 }
 
-static enum gw_err check_claims(const struct verifier *v, struct pack_val claims, enum verifier_purpose purpose,
-                                struct view nonce, const char **ret_reason)
+/* Absent, or a text that names something. */
+static bool is_name(struct pack_val v)
 {
-    struct pack_val c[CLAIM_COUNT];
-    pack_find_sorted(claims, claim_names, CLAIM_COUNT, c);
-    if (!is_text(c[C_ISS], v->spec.issuer))
-        return refuse(ret_reason, "iss is another issuer");
-    if (!is_just(c[C_AUD], v->spec.client_id))
-        return refuse(ret_reason, "aud is not this client");
+    return v.p == NULL || pack_string(v).n > 0;
+}
+
+static enum gw_err check_logout_token(const struct pack_val *c, const char **ret_reason)
+{
+    static const struct view event = {"http://schemas.openid.net/event/backchannel-logout", 50};
+    if (pack_type(pack_find(c[C_EVENTS], event)) != PACK_MAP)
+        return refuse(ret_reason, "not a logout token: no back-channel logout among its events");
+    if (c[C_NONCE].p != NULL)
+        return refuse(ret_reason, "not a logout token: it has a nonce");
+    if (c[C_AZP].p != NULL && c[C_UID].p != NULL && c[C_SCOPE].p != NULL)
+        return refuse(ret_reason, "not a logout token: it has azp, uid and scope");
+    if (pack_string(c[C_JTI]).n == 0)
+        return refuse(ret_reason, "no jti");
+    if (!is_name(c[C_SID]) || !is_name(c[C_SUB]) || (c[C_SID].p == NULL && c[C_SUB].p == NULL))
+        return refuse(ret_reason, "neither sid nor sub, or one that is no text");
+    return GW_OK;
+}
+
+static enum gw_err check_person_token(const struct verifier *v, const struct pack_val *c, enum verifier_purpose purpose,
+                                      struct view nonce, const char **ret_reason)
+{
     if (pack_string(c[C_SUB]).n == 0)
         return refuse(ret_reason, "no sub");
     /* Only logout tokens have events (OpenID Connect Back-Channel Logout 1.0, 2.4). */
     if (c[C_EVENTS].p != NULL)
         return refuse(ret_reason, "a logout token");
-    enum gw_err err = check_times(c, purpose, ret_reason);
-    if (err != GW_OK)
-        return err;
     switch (purpose) {
     case VERIFIER_ID_TOKEN:
         return check_id_token(v, c, nonce, ret_reason);
@@ -270,8 +311,26 @@ static enum gw_err check_claims(const struct verifier *v, struct pack_val claims
         return check_access_token(v, c, ret_reason);
     case VERIFIER_ASSERTION:
         return GW_OK; /* its key signs nothing else */
+    case VERIFIER_LOGOUT_TOKEN:
+        break;
     }
     return refuse(ret_reason, "unknown purpose");
+}
+
+static enum gw_err check_claims(const struct verifier *v, struct pack_val claims, enum verifier_purpose purpose,
+                                struct view nonce, const char **ret_reason)
+{
+    struct pack_val c[CLAIM_COUNT];
+    pack_find_sorted(claims, claim_names, CLAIM_COUNT, c);
+    if (!is_text(c[C_ISS], v->spec.issuer))
+        return refuse(ret_reason, "iss is another issuer");
+    if (!is_just(c[C_AUD], v->spec.client_id))
+        return refuse(ret_reason, "aud is not this client");
+    bool is_logout = purpose == VERIFIER_LOGOUT_TOKEN;
+    enum gw_err err = is_logout ? check_logout_token(c, ret_reason) : check_person_token(v, c, purpose, nonce, ret_reason);
+    /* The Authentik that left exp out did not say logout+jwt yet. */
+    bool can_lack_exp = is_logout && !is_typ_logout(pack_find(pack_root(v->header.p), VIEW("typ")));
+    return err == GW_OK ? check_times(c, purpose, can_lack_exp, ret_reason) : err;
 }
 
 enum gw_err verifier_check(struct verifier *v, struct keyset *ks, struct view jwt, enum verifier_purpose purpose,

@@ -105,10 +105,15 @@ void page_put_logout(struct buf *out, const struct page_frame *f, bool has_every
     put_foot(out, f);
 }
 
-void page_put_signed_out(struct buf *out, const struct page_frame *f)
+void page_put_signed_out(struct buf *out, const struct page_frame *f, bool is_everywhere)
 {
     put_head(out, f, VIEW("Signed out"));
-    buf_puts(out, "<p>You are not logged in here.</p>\n<p><a class=\"button\" href=\"/_repogate/login\">Log in</a></p>\n");
+    if (is_everywhere)
+        buf_puts(out, "<p>You are logged out here and of the identity provider.</p>\n");
+    else
+        buf_puts(out, "<p>You are not logged in here.</p>\n"
+                      "<p class=\"small\">The identity provider may still know you, and log you in again without asking.</p>\n");
+    buf_puts(out, "<p><a class=\"button\" href=\"/_repogate/login\">Log in</a></p>\n");
     put_foot(out, f);
 }
 

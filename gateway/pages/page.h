@@ -36,9 +36,10 @@ struct page_denied {
 };
 void page_put_denied(struct buf *out, const struct page_frame *f, const struct page_denied *d);
 
-/* Asks before logging out; offers to end the Authentik session too. */
+/* Asks before logging out; has_everywhere: offers to end the Authentik session too. */
 void page_put_logout(struct buf *out, const struct page_frame *f, bool has_everywhere);
-void page_put_signed_out(struct buf *out, const struct page_frame *f);
+/* is_everywhere: the Authentik session has ended too, else whether it lives is not known. */
+void page_put_signed_out(struct buf *out, const struct page_frame *f, bool is_everywhere);
 
 struct page_portal {
     const char *const *forges; /* names for the form */

@@ -26,6 +26,7 @@ struct tunnel {
     struct tunnel *next, **link;
     struct loop_timer timer;
     int64_t active_us;
+    struct tunnel_guard guard;
     struct side sides[2]; /* client, workspace */
 };
 
@@ -35,6 +36,7 @@ struct tunnel_pool {
     struct tunnel *all;
     size_t n;
     int64_t idle_ms;
+    struct loop_timer guard_timer; /* runs while there are tunnels */
 };
 
 static struct side *other(struct tunnel *t, const struct side *s)
@@ -55,7 +57,11 @@ static void end(struct tunnel *t)
     if (t->next != NULL)
         t->next->link = t->link;
     p->n--;
+    if (p->n == 0)
+        loop_timer_stop(p->loop, &p->guard_timer);
     meter_add(METER_TUNNELS_OPEN, -1);
+    if (t->guard.release != NULL)
+        t->guard.release(t->guard.arg);
     free(t);
 }
 
@@ -140,12 +146,25 @@ static void on_idle(struct loop_timer *timer)
         end(t);
 }
 
-static struct tunnel *tunnel_new(struct tunnel_pool *p, const int fds[2])
+/* Without the timer nobody could be cut any more, so then all are. */
+static void on_guard_due(struct loop_timer *timer)
+{
+    struct tunnel_pool *p = timer->arg;
+    bool is_lost = loop_timer_start(p->loop, timer, TUNNEL_GUARD_MS) != GW_OK;
+    for (struct tunnel *t = p->all, *next; t != NULL; t = next) {
+        next = t->next;
+        if (is_lost || (t->guard.is_over != NULL && t->guard.is_over(t->guard.arg)))
+            end(t);
+    }
+}
+
+static struct tunnel *tunnel_new(struct tunnel_pool *p, const int fds[2], const struct tunnel_guard *guard)
 {
     struct tunnel *t = calloc(1, sizeof(*t));
     if (t == NULL)
         return NULL;
     t->pool = p;
+    t->guard = *guard;
     t->timer = (struct loop_timer){.fn = on_idle, .arg = t};
     t->active_us = epoch_mono_us();
     for (int i = 0; i < 2; i++)
@@ -164,6 +183,8 @@ static enum gw_err begin(struct tunnel *t, const struct view early[2])
 {
     struct tunnel_pool *p = t->pool;
     enum gw_err err = loop_timer_start(p->loop, &t->timer, p->idle_ms);
+    if (err == GW_OK && p->guard_timer.slot == 0)
+        err = loop_timer_start(p->loop, &p->guard_timer, TUNNEL_GUARD_MS);
     for (int i = 0; i < 2 && err == GW_OK; i++)
         if (window_put(&t->sides[i].in, &p->spares, early[i].p, early[i].n) < early[i].n)
             err = GW_E_NOMEM;
@@ -173,15 +194,17 @@ static enum gw_err begin(struct tunnel *t, const struct view early[2])
 }
 
 enum gw_err tunnel_start(struct tunnel_pool *p, int client_fd, struct view client_early, int workspace_fd,
-                         struct view workspace_early)
+                         struct view workspace_early, const struct tunnel_guard *guard)
 {
     const int fds[2] = {client_fd, workspace_fd};
     const struct view early[2] = {client_early, workspace_early};
     bool has_room = p->n < TUNNEL_MAX && client_early.n <= TUNNEL_WINDOW_BYTES && workspace_early.n <= TUNNEL_WINDOW_BYTES;
-    struct tunnel *t = has_room ? tunnel_new(p, fds) : NULL;
+    struct tunnel *t = has_room ? tunnel_new(p, fds, guard) : NULL;
     if (t == NULL) {
         close(client_fd);
         close(workspace_fd);
+        if (guard->release != NULL)
+            guard->release(guard->arg);
         return has_room ? GW_E_NOMEM : GW_E_LIMIT;
     }
     enum gw_err err = begin(t, early);
@@ -212,6 +235,7 @@ enum gw_err tunnel_pool_new(struct loop *l, struct tunnel_pool **ret_pool)
         return GW_E_NOMEM;
     p->loop = l;
     p->idle_ms = TUNNEL_IDLE_MS;
+    p->guard_timer = (struct loop_timer){.fn = on_guard_due, .arg = p};
     *ret_pool = p;
     return GW_OK;
 }

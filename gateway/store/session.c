@@ -95,6 +95,7 @@ enum gw_err sessions_new(const struct sessions_spec *spec, struct sessions **ret
         sessions_free(ss);
         return err;
     }
+    store_watch(spec->store, sessionwatch_on_change, ss);
     *ret_sessions = ss;
     return GW_OK;
 }
@@ -117,8 +118,8 @@ void sessions_free(struct sessions *ss)
 /* Whether what is in memory is what the row says, as far as the store would have told. */
 static bool is_current(const struct sessions *ss, const struct session *s, int64_t now_s)
 {
-    (void)now_s;
-    return !s->is_outdated && s->epoch == atomic_load_explicit(&ss->epoch, memory_order_relaxed);
+    return !s->is_outdated && s->epoch == atomic_load_explicit(&ss->epoch, memory_order_relaxed) &&
+           (store_is_watching(ss->spec.store) || now_s - s->read_s <= STORE_UNWATCHED_S);
 }
 
 /* A store that does not answer ends nobody's session for a while. */

@@ -174,9 +174,11 @@ struct session_revocation {
     } by;
     struct view iss, name; /* borrowed for the call */
     uint8_t id[DIGEST_BYTES];
-    int64_t issued_until_s; /* by sub: only what was issued by then, the provider's clock; INT64_MAX: all */
+    int64_t issued_until_s;          /* by sub: only what was issued by then, the provider's clock; INT64_MAX: all */
+    const uint8_t *once, *once_name; /* as in store.h, by sid or sub; borrowed for the call; NULL: none */
+    int64_t once_until_s;
 };
-/* n: sessions ended. On GW_E_IO some may have been. */
+/* n: sessions ended. On GW_E_IO some may have been. GW_E_EXPIRED, GW_E_INVALID: as store_revoke() says of `once`. */
 typedef void (*session_revoked_fn)(void *arg, enum gw_err err, size_t n);
 /* Ends them here and in every other gateway on the store, and all logins and refreshes of theirs that are under way. None is fine.
  * GW_E_INVALID no name; GW_E_LIMIT pool full, GW_E_NOMEM. */
@@ -199,7 +201,7 @@ enum gw_err session_list(struct sessions *ss, struct loop *l, const struct sessi
     GW_MUST_CHECK;
 
 /* For what stays open after its request, such as a WebSocket. Started before the session is looked for, so that no end is
- * missed. Embed it; stop it before its memory goes. Threads: start and stop on any; has_ended on any. */
+ * missed. Embed it, zeroed; stop it before its memory goes. Threads: start and stop on any; has_ended on any. */
 struct session_watch {
     struct session_watch *next, **link;
     struct sessions *ss;

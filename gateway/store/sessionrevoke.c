@@ -13,6 +13,9 @@ struct revoking {
     size_t n_macs;
     char *username;
     int64_t issued_until_s, asked_ms;
+    uint8_t once[DIGEST_BYTES], once_name[DIGEST_BYTES];
+    bool has_once;
+    int64_t once_until_s;
     size_t n;
     enum gw_err err;
     session_revoked_fn fn;
@@ -44,23 +47,27 @@ static void on_removed(void *arg, const uint8_t id[DIGEST_BYTES])
     r->n++;
 }
 
-static enum gw_err revoke_mac(struct revoking *r, const uint8_t mac[DIGEST_BYTES])
+static enum gw_err revoke_mac(struct revoking *r, const uint8_t mac[DIGEST_BYTES], bool is_marked)
 {
     struct store_revocation how = {
         .by_sub = r->by != SESSION_BY_SID,
         .issued_until_s = r->by == SESSION_BY_SUB ? r->issued_until_s : INT64_MAX,
         .begun_until_ms = r->asked_ms,
         .tomb_s = tomb_s(r),
+        .once = is_marked ? r->once : NULL,
+        .once_name = is_marked ? r->once_name : NULL,
+        .once_until_s = r->once_until_s,
     };
     memcpy(how.mac, mac, DIGEST_BYTES);
     return store_revoke(r->ss->spec.store, &how, on_removed, r);
 }
 
+/* That of the sealing key last, and with it the mark: whatever fails before is done again when asked again. */
 static enum gw_err revoke_macs(struct revoking *r)
 {
     enum gw_err err = GW_OK;
-    for (size_t i = 0; i < r->n_macs && err == GW_OK; i++)
-        err = revoke_mac(r, r->macs[i]);
+    for (size_t i = r->n_macs; i-- > 0 && err == GW_OK;)
+        err = revoke_mac(r, r->macs[i], i == 0 && r->has_once);
     return err;
 }
 
@@ -114,7 +121,7 @@ static enum gw_err revoke_username(struct revoking *r)
         err = store_session_list(r->ss->spec.store, is_first ? NULL : after, PERSONS_PER_PAGE, r->asked_ms / 1000, collect_person,
                                  &p);
         for (size_t i = 0; i < p.n_macs && err == GW_OK; i++)
-            err = revoke_mac(r, p.macs[i]);
+            err = revoke_mac(r, p.macs[i], false);
     }
     return err;
 }
@@ -166,6 +173,12 @@ enum gw_err session_revoke(struct sessions *ss, struct loop *l, const struct ses
         return GW_E_NOMEM;
     *r = (struct revoking){
         .ss = ss, .by = spec->by, .issued_until_s = spec->issued_until_s, .asked_ms = epoch_now_ms(), .fn = fn, .arg = arg};
+    if (spec->once != NULL && spec->once_name != NULL) {
+        memcpy(r->once, spec->once, DIGEST_BYTES);
+        memcpy(r->once_name, spec->once_name, DIGEST_BYTES);
+        r->once_until_s = spec->once_until_s;
+        r->has_once = true;
+    }
     enum gw_err err = take_names(r, spec);
     if (err == GW_OK)
         err = jobs_submit(ss->spec.jobs, l, revoke_run, revoke_done, r);

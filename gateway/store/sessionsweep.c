@@ -135,6 +135,7 @@ static void on_sweep_due(struct loop_timer *t)
 static void start_on_loop(void *arg)
 {
     sweep_again(arg);
+    sessionwatch_start(arg);
 }
 
 enum gw_err session_sweep_start(struct sessions *ss, struct loop *l)

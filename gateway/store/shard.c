@@ -24,6 +24,9 @@ enum gw_err shard_init(struct shard *sh, size_t cache_bytes)
 
 void shard_deinit(struct shard *sh)
 {
+    for (size_t i = 0; i < SHARD_WATCHES; i++)
+        for (struct session_watch *w = sh->watches[i]; w != NULL; w = w->next)
+            w->ss = NULL; /* nobody will tell it any more, and it need not say goodbye */
     ttlmap_free(sh->live);
     ttlmap_free(sh->none);
     pthread_mutex_destroy(&sh->lock);

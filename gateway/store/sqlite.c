@@ -634,21 +634,52 @@ static enum gw_err delete_revoked(struct sqlite *q, const struct store_revocatio
     return err;
 }
 
+static enum gw_err mark_used(struct sqlite *q, const uint8_t *id, int64_t expires_s, int64_t *ret_n)
+{
+    struct call c = call_of(q, STMT_USE);
+    bind_digest(&c, id);
+    bind_int(&c, expires_s);
+    return call_write(q, &c, "marking what is used once", ret_n);
+}
+
+/* Inside a transaction, which the caller undoes on failure. */
+static enum gw_err mark_revocation(struct sqlite *q, const struct store_revocation *r, int64_t *ret_n)
+{
+    int64_t n_once = 0, n_name = 0;
+    *ret_n = 0;
+    if (r->once == NULL)
+        return GW_OK;
+    if (q->n_attempts + 2 > STORE_ATTEMPTS_MAX)
+        return GW_E_LIMIT;
+    enum gw_err err = mark_used(q, r->once, r->once_until_s, &n_once);
+    if (err == GW_OK && n_once == 0)
+        return GW_E_EXPIRED;
+    if (err == GW_OK)
+        err = mark_used(q, r->once_name, r->once_until_s, &n_name);
+    if (err == GW_OK && n_name == 0)
+        return GW_E_INVALID;
+    *ret_n = n_once + n_name;
+    return err;
+}
+
 static enum gw_err revoke_sessions(struct sqlite *q, const struct store_revocation *r, struct ids *ids)
 {
     struct tomb t = {.issued_until_s = r->issued_until_s, .begun_until_ms = r->begun_until_ms, .expires_s = r->tomb_s};
-    int64_t n_new = 0, n_gone = 0;
+    int64_t n_new = 0, n_gone = 0, n_marked = 0;
     memcpy(t.mac, r->mac, DIGEST_BYTES);
     enum gw_err err = begin_durable(q);
     if (err != GW_OK)
         return err;
-    err = bury(q, t, &n_new);
+    err = mark_revocation(q, r, &n_marked);
+    if (err == GW_OK)
+        err = bury(q, t, &n_new);
     if (err == GW_OK)
         err = delete_revoked(q, r, ids, &n_gone);
     err = finish(q, err);
     if (err == GW_OK) {
         q->n_tombs += n_new;
         q->n_sessions -= n_gone;
+        q->n_attempts += n_marked;
     }
     return err;
 }
@@ -675,16 +706,13 @@ static enum gw_err list(struct sqlite *q, const uint8_t *after, size_t n_max, in
 
 static enum gw_err use_once(struct sqlite *q, const uint8_t *id, int64_t expires_s)
 {
-    struct call c = call_of(q, STMT_USE);
     int64_t n;
     if (q->n_attempts >= STORE_ATTEMPTS_MAX)
         return GW_E_LIMIT;
     enum gw_err err = set_durable(q, true);
     if (err != GW_OK)
         return err;
-    bind_digest(&c, id);
-    bind_int(&c, expires_s);
-    err = call_write(q, &c, "marking what is used once", &n);
+    err = mark_used(q, id, expires_s, &n);
     if (err != GW_OK)
         return err;
     q->n_attempts += n;

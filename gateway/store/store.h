@@ -84,6 +84,11 @@ struct store_revocation {
     int64_t issued_until_s;    /* rows issued by then go, and none such is added any more; INT64_MAX: whenever */
     int64_t begun_until_ms;    /* none that began by then is added any more */
     int64_t tomb_s;            /* until when the tombstone stands */
+    /* Two things as store_use_once() has them, or NULL; until once_until_s. They are marked used in the same transaction, so whatever
+     * fails can be asked for again. Nothing is done if `once` was used before (GW_E_EXPIRED: this revocation was done), or only
+     * `once_name` was (GW_E_INVALID: another one of that name was). */
+    const uint8_t *once, *once_name;
+    int64_t once_until_s;
 };
 /* All sessions that the provider ended. fn is called for each row removed, at most STORE_REVOKE_MAX; the transaction is done by then. */
 enum gw_err store_revoke(struct store *s, const struct store_revocation *r, void (*fn)(void *arg, const uint8_t id[DIGEST_BYTES]),

@@ -17,6 +17,9 @@
     X(METER_LOGIN_OK, "repogate_logins_total", "result=\"ok\"", "counter", "Logins by result.")                                \
     X(METER_LOGIN_FAILED, "repogate_logins_total", "result=\"failed\"", "counter", "Logins by result.")                        \
     X(METER_LOGIN_LIMITED, "repogate_logins_total", "result=\"limited\"", "counter", "Logins by result.")                      \
+    X(METER_BACKCHANNEL_OK, "repogate_provider_logouts_total", "result=\"ok\"", "counter", "Back-channel logouts.")            \
+    X(METER_BACKCHANNEL_REFUSED, "repogate_provider_logouts_total", "result=\"refused\"", "counter", "Back-channel logouts.")  \
+    X(METER_BACKCHANNEL_FAILED, "repogate_provider_logouts_total", "result=\"failed\"", "counter", "Back-channel logouts.")    \
     X(METER_BEARER_VERIFIED, "repogate_bearer_verifications_total", "", "counter", "Bearer tokens verified by signature.")     \
     X(METER_ASSERTIONS_SIGNED, "repogate_assertions_signed_total", "", "counter",                                              \
       "Assertions signed; more are sent, since one is reused.")                                                                \

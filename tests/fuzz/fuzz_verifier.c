@@ -52,7 +52,15 @@ static void check(struct view jwt, enum verifier_purpose purpose)
         abort();
     if (err != GW_OK)
         return;
-    if (!view_eq(pack_string(pack_find(claims, VIEW("iss"))), ISS) || pack_string(pack_find(claims, VIEW("sub"))).n == 0 ||
+    if (!view_eq(pack_string(pack_find(claims, VIEW("iss"))), ISS))
+        abort();
+    if (purpose == VERIFIER_LOGOUT_TOKEN) {
+        if (pack_find(claims, VIEW("events")).p == NULL || pack_find(claims, VIEW("nonce")).p != NULL ||
+            pack_string(pack_find(claims, VIEW("jti"))).n == 0)
+            abort();
+        return;
+    }
+    if (pack_string(pack_find(claims, VIEW("sub"))).n == 0 ||
         pack_int(pack_find(claims, VIEW("exp"))) <= 1700000000 - VERIFIER_LEEWAY_S ||
         pack_find(claims, VIEW("events")).p != NULL ||
         (pack_find(claims, VIEW("azp")).p != NULL) != (purpose == VERIFIER_ACCESS_TOKEN))
@@ -73,6 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (buf_ok(&jwt)) {
         check(buf_view(&jwt), VERIFIER_ACCESS_TOKEN);
         check(buf_view(&jwt), VERIFIER_ID_TOKEN);
+        check(buf_view(&jwt), VERIFIER_LOGOUT_TOKEN);
     }
     buf_deinit(&jwt);
     return 0;

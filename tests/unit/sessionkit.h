@@ -64,7 +64,10 @@ struct fake {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool hold_get, hold_delete, hold_replace; /* get: after it has read; delete, replace: before that */
-    bool fail_get, fail_put, fail_touch, fail_delete, fail_lease, fail_release, fail_replace;
+    bool hold_put, hold_after_put;
+    bool is_deaf;      /* changes by others go untold */
+    bool is_unwatched; /* and it says so */
+    bool fail_get, fail_put, fail_touch, fail_delete, fail_revoke, fail_lease, fail_release, fail_replace;
     int n_held, n_gets, n_touches, n_deletes, n_leases, n_releases, n_replaces;
 };
 
@@ -113,7 +116,10 @@ static inline bool fake_count(struct fake *f, int *n, const bool *fail)
 static inline enum gw_err fake_put(struct store *s, const struct store_row *row)
 {
     struct fake *f = of_store(s);
-    return f->fail_put ? GW_E_IO : store_session_put(f->inner, row);
+    fake_hold(f, &f->hold_put);
+    enum gw_err err = f->fail_put ? GW_E_IO : store_session_put(f->inner, row);
+    fake_hold(f, &f->hold_after_put);
+    return err;
 }
 
 static inline enum gw_err fake_get(struct store *s, const uint8_t id[DIGEST_BYTES], struct store_row *ret_row)
@@ -169,7 +175,7 @@ static inline enum gw_err fake_end(struct store *s, const uint8_t id[DIGEST_BYTE
 static inline enum gw_err fake_revoke(struct store *s, const struct store_revocation *r,
                                       void (*fn)(void *arg, const uint8_t id[DIGEST_BYTES]), void *arg)
 {
-    return store_revoke(of_store(s)->inner, r, fn, arg);
+    return of_store(s)->fail_revoke ? GW_E_IO : store_revoke(of_store(s)->inner, r, fn, arg);
 }
 
 static inline enum gw_err fake_list(struct store *s, const uint8_t *after, size_t n_max, int64_t now_s, struct store_row *rows,
@@ -184,14 +190,21 @@ static inline enum gw_err fake_use_once(struct store *s, const uint8_t id[DIGEST
     return store_use_once(of_store(s)->inner, id, expires_s);
 }
 
+static inline void fake_tell(void *arg, enum store_change change, const uint8_t id[DIGEST_BYTES])
+{
+    struct fake *f = arg;
+    if (!f->is_deaf)
+        f->base.watch_fn(f->base.watch_arg, change, id);
+}
+
 static inline void fake_watch(struct store *s)
 {
-    store_watch(of_store(s)->inner, s->watch_fn, s->watch_arg);
+    store_watch(of_store(s)->inner, fake_tell, s);
 }
 
 static inline bool fake_is_watching(const struct store *s)
 {
-    return store_is_watching(((const struct fake *)(const void *)s)->inner);
+    return !((const struct fake *)(const void *)s)->is_unwatched;
 }
 
 static inline enum gw_err fake_sweep(struct store *s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed)

@@ -27,7 +27,7 @@ static void put_logout(struct buf *out)
 
 static void put_signed_out(struct buf *out)
 {
-    page_put_signed_out(out, &frame);
+    page_put_signed_out(out, &frame, false);
 }
 
 static void put_portal(struct buf *out)

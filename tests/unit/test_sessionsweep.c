@@ -118,6 +118,7 @@ START_TEST(row_that_somebody_else_deleted_ends_its_session_at_the_next_note)
     struct cookie c = create(x, CLAIMS);
     struct store_row row;
     get_row(x, &c, &row);
+    x->fake.is_deaf = true;
     ck_assert_int_eq(store_session_end(x->fake.inner, row.id, NOW_S * 1000, 0), GW_OK);
     store_row_deinit(&row);
     at(60);

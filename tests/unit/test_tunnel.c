@@ -173,11 +173,31 @@ static void tear_down(void)
     ck_assert_int_eq(meter_value(METER_TUNNELS_OPEN), 0);
 }
 
+static bool is_over;
+static int n_asked, n_released;
+
+static bool ask_is_over(void *arg)
+{
+    ck_assert_ptr_eq(arg, &client);
+    n_asked++;
+    return is_over;
+}
+
+static void release(void *arg)
+{
+    ck_assert_ptr_eq(arg, &client);
+    n_released++;
+}
+
+static const struct tunnel_guard tunnel_guard = {ask_is_over, release, &client};
+
 static void open_tunnel(int kind, struct view client_early, struct view workspace_early)
 {
     make_pair(kind, &client, &client_inner);
     make_pair(kind, &workspace, &workspace_inner);
-    ck_assert_int_eq(tunnel_start(pool, client_inner, client_early, workspace_inner, workspace_early), GW_OK);
+    is_over = false;
+    n_asked = n_released = 0;
+    ck_assert_int_eq(tunnel_start(pool, client_inner, client_early, workspace_inner, workspace_early, &tunnel_guard), GW_OK);
     ck_assert_uint_eq(tunnel_count(pool), 1);
     ck_assert_int_eq(meter_value(METER_TUNNELS_OPEN), 1);
 }
@@ -190,6 +210,11 @@ static bool all_has_come(void)
 static bool tunnel_is_over(void)
 {
     return tunnel_count(pool) == 0;
+}
+
+static bool one_tunnel_is_left(void)
+{
+    return tunnel_count(pool) == 1;
 }
 
 START_TEST(carries_bytes_both_ways)
@@ -337,7 +362,44 @@ START_TEST(cuts_what_is_open_with_the_pool)
     char c;
     ck_assert_int_eq(recv(client.fd, &c, 1, 0), 0);
     ck_assert_int_eq(recv(workspace.fd, &c, 1, 0), 0);
+    ck_assert_int_eq(n_released, 1);
     ck_assert_int_eq(tunnel_pool_new(loop, &pool), GW_OK);
+}
+END_TEST
+
+static bool guard_was_asked_twice(void)
+{
+    return n_asked == 2;
+}
+
+START_TEST(ends_while_bytes_flow_when_its_guard_says_so)
+{
+    open_tunnel(_i, VIEW_NONE, VIEW_NONE);
+    client.to_send = workspace.to_send = SIZE_MAX; /* never idle */
+    run_until(guard_was_asked_twice);
+    ck_assert_uint_eq(tunnel_count(pool), 1);
+    is_over = true;
+    run_until(tunnel_is_over);
+    ck_assert_int_eq(n_asked, 3);
+    ck_assert_int_eq(n_released, 1);
+}
+END_TEST
+
+START_TEST(goes_on_without_a_guard)
+{
+    static const struct tunnel_guard none;
+    open_tunnel(_i, VIEW_NONE, VIEW_NONE);
+    struct end first_client = client, first_workspace = workspace;
+    make_pair(_i, &client, &client_inner);
+    make_pair(_i, &workspace, &workspace_inner);
+    ck_assert_int_eq(tunnel_start(pool, client_inner, VIEW_NONE, workspace_inner, VIEW_NONE, &none), GW_OK);
+    is_over = true;
+    run_until(one_tunnel_is_left);
+    client.to_send = workspace.to_send = 1000;
+    run_until(all_has_come);
+    ck_assert_int_eq(n_released, 1);
+    close(first_client.fd);
+    close(first_workspace.fd);
 }
 END_TEST
 
@@ -356,7 +418,10 @@ START_TEST(closes_both_sockets_when_it_cannot_start)
     char c;
     make_pair(_i, &client, &client_inner);
     make_pair(_i, &workspace, &workspace_inner);
-    ck_assert_int_eq(tunnel_start(pool, client_inner, view_at(early, sizeof(early)), workspace_inner, VIEW_NONE), GW_E_LIMIT);
+    n_released = 0;
+    ck_assert_int_eq(tunnel_start(pool, client_inner, view_at(early, sizeof(early)), workspace_inner, VIEW_NONE, &tunnel_guard),
+                     GW_E_LIMIT);
+    ck_assert_int_eq(n_released, 1);
     ck_assert_int_eq(recv(client.fd, &c, 1, 0), 0);
     ck_assert_int_eq(recv(workspace.fd, &c, 1, 0), 0);
     ck_assert_uint_eq(tunnel_count(pool), 0);
@@ -377,6 +442,8 @@ int main(void)
     tcase_add_loop_test(t, ends_both_sides_when_one_breaks, 0, KINDS);
     tcase_add_loop_test(t, ends_when_a_paused_sender_breaks, 0, KINDS);
     tcase_add_loop_test(t, cuts_what_is_open_with_the_pool, 0, KINDS);
+    tcase_add_loop_test(t, ends_while_bytes_flow_when_its_guard_says_so, 0, KINDS);
+    tcase_add_loop_test(t, goes_on_without_a_guard, 0, KINDS);
     tcase_add_loop_test(t, ends_after_the_idle_time, 0, KINDS);
     tcase_add_loop_test(t, closes_both_sockets_when_it_cannot_start, 0, KINDS);
     suite_add_tcase(s, t);

@@ -582,6 +582,144 @@ START_TEST(judges_refreshed_id_tokens)
 }
 END_TEST
 
+/* --- logout tokens --- */
+
+#define EVENT "\"http://schemas.openid.net/event/backchannel-logout\":{}"
+#define EVENTS ",\"events\":{" EVENT "}"
+#define LOGOUT_BASE "\"iss\":\"" ISS "\",\"aud\":\"repogate\",\"iat\":1699999990,\"jti\":\"j-1\""
+#define LOGOUT LOGOUT_BASE ",\"exp\":1700000120" EVENTS
+#define LOGOUT_OK "{" LOGOUT ",\"sub\":\"u1\",\"sid\":\"s1\"}"
+#define NO_EXP "{" LOGOUT_BASE EVENTS ",\"sid\":\"s1\"}"
+
+static const struct {
+    const char *payload;
+    enum gw_err want;
+} logout_cases[] = {
+    {LOGOUT_OK, GW_OK},
+    {"{" LOGOUT ",\"sid\":\"s1\"}", GW_OK},
+    {"{" LOGOUT ",\"sub\":\"u1\"}", GW_OK},
+    {"{" LOGOUT "}", GW_E_INVALID},
+    {"{" LOGOUT ",\"sid\":\"\"}", GW_E_INVALID},
+    {"{" LOGOUT ",\"sid\":null,\"sub\":\"u1\"}", GW_E_INVALID},
+    {"{" LOGOUT ",\"sid\":7,\"sub\":\"u1\"}", GW_E_INVALID},
+    {"{" LOGOUT ",\"sid\":\"s1\",\"sub\":[\"u1\"]}", GW_E_INVALID},
+    /* events */
+    {"{" LOGOUT_BASE ",\"exp\":1700000120,\"sid\":\"s1\"}", GW_E_INVALID},
+    {"{" LOGOUT_BASE ",\"exp\":1700000120,\"sid\":\"s1\",\"events\":{}}", GW_E_INVALID},
+    {"{" LOGOUT_BASE ",\"exp\":1700000120,\"sid\":\"s1\",\"events\":null}", GW_E_INVALID},
+    {"{" LOGOUT_BASE ",\"exp\":1700000120,\"sid\":\"s1\",\"events\":["
+     "{" EVENT "}]}",
+     GW_E_INVALID},
+    {"{" LOGOUT_BASE ",\"exp\":1700000120,\"sid\":\"s1\",\"events\":\"http://schemas.openid.net/event/backchannel-logout\"}",
+     GW_E_INVALID},
+    {"{" LOGOUT_BASE
+     ",\"exp\":1700000120,\"sid\":\"s1\",\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":true}}",
+     GW_E_INVALID},
+    {"{" LOGOUT_BASE ",\"exp\":1700000120,\"sid\":\"s1\",\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":[]}}",
+     GW_E_INVALID},
+    {"{" LOGOUT_BASE
+     ",\"exp\":1700000120,\"sid\":\"s1\",\"events\":{\"https://schemas.openid.net/event/backchannel-logout\":{}}}",
+     GW_E_INVALID},
+    {"{" LOGOUT_BASE
+     ",\"exp\":1700000120,\"sid\":\"s1\",\"events\":{\"http://schemas.openid.net/event/backchannel-logout/\":{}}}",
+     GW_E_INVALID},
+    {"{" LOGOUT_BASE ",\"exp\":1700000120,\"sid\":\"s1\",\"events\":{\"other\":{}," EVENT "}}", GW_OK},
+    {"{" LOGOUT_BASE ",\"exp\":1700000120,\"sid\":\"s1\",\"events\":{" EVENT "," EVENT "}}", GW_E_INVALID},
+    /* nonce: the mark of an ID token */
+    {"{" LOGOUT ",\"sid\":\"s1\",\"nonce\":\"n-1\"}", GW_E_INVALID},
+    {"{" LOGOUT ",\"sid\":\"s1\",\"nonce\":null}", GW_E_INVALID},
+    /* the marks of an access token, by which a scope mapping that adds events gains nothing */
+    {"{" LOGOUT ACCESS ",\"sid\":\"s1\"}", GW_E_INVALID},
+    {"{" LOGOUT ",\"sid\":\"s1\",\"azp\":\"repogate\"}", GW_OK},
+    /* iss, aud, times, jti */
+    {"{\"iss\":\"https://auth.example.org/application/o/repogate\",\"aud\":\"repogate\",\"iat\":1699999990,\"jti\":\"j\",\"exp\":1700000120" EVENTS
+     ",\"sid\":\"s1\"}",
+     GW_E_INVALID},
+    {"{\"iss\":\"" ISS "\",\"aud\":\"other\",\"iat\":1699999990,\"jti\":\"j\",\"exp\":1700000120" EVENTS ",\"sid\":\"s1\"}",
+     GW_E_INVALID},
+    {"{\"iss\":\"" ISS "\",\"aud\":[\"repogate\",\"other\"],\"iat\":1699999990,\"jti\":\"j\",\"exp\":1700000120" EVENTS
+     ",\"sid\":\"s1\"}",
+     GW_E_INVALID},
+    {"{\"iss\":\"" ISS "\",\"aud\":\"repogate\",\"jti\":\"j\",\"exp\":1700000120" EVENTS ",\"sid\":\"s1\"}", GW_E_INVALID},
+    {"{\"iss\":\"" ISS "\",\"aud\":\"repogate\",\"iat\":1700000061,\"jti\":\"j\",\"exp\":1700000120" EVENTS ",\"sid\":\"s1\"}",
+     GW_E_EXPIRED},
+    {"{\"iss\":\"" ISS "\",\"aud\":\"repogate\",\"iat\":1699999990,\"exp\":1700000120" EVENTS ",\"sid\":\"s1\"}", GW_E_INVALID},
+    {"{\"iss\":\"" ISS "\",\"aud\":\"repogate\",\"iat\":1699999990,\"jti\":\"\",\"exp\":1700000120" EVENTS ",\"sid\":\"s1\"}",
+     GW_E_INVALID},
+    {"{\"iss\":\"" ISS "\",\"aud\":\"repogate\",\"iat\":1699999990,\"jti\":7,\"exp\":1700000120" EVENTS ",\"sid\":\"s1\"}",
+     GW_E_INVALID},
+    {"{" LOGOUT_BASE ",\"exp\":1699999940" EVENTS ",\"sid\":\"s1\"}", GW_E_EXPIRED},
+    {"{" LOGOUT_BASE ",\"exp\":1699999941" EVENTS ",\"sid\":\"s1\"}", GW_OK},
+    {"{" LOGOUT_BASE ",\"exp\":\"1700000120\"" EVENTS ",\"sid\":\"s1\"}", GW_E_INVALID},
+    {"{" LOGOUT_BASE ",\"exp\":null" EVENTS ",\"sid\":\"s1\"}", GW_E_INVALID},
+    {NO_EXP, GW_OK},
+};
+
+START_TEST(judges_logout_tokens)
+{
+    enum gw_err err = check_payload(logout_cases[_i].payload, VERIFIER_LOGOUT_TOKEN);
+    ck_assert_msg(err == logout_cases[_i].want, "%s: %s", logout_cases[_i].payload, gw_err_name(err));
+}
+END_TEST
+
+static const struct {
+    const char *typ;
+    enum gw_err want, want_without_exp;
+} logout_types[] = {
+    {",\"typ\":\"logout+jwt\"", GW_OK, GW_E_INVALID},
+    {",\"typ\":\"Application/Logout+JWT\"", GW_OK, GW_E_INVALID},
+    {",\"typ\":\"JWT\"", GW_OK, GW_OK},
+    {",\"typ\":\"at+jwt\"", GW_E_INVALID, GW_E_INVALID},
+    {",\"typ\":\"secevent+jwt\"", GW_E_INVALID, GW_E_INVALID},
+    {",\"typ\":null", GW_E_INVALID, GW_E_INVALID},
+    {"", GW_E_INVALID, GW_E_INVALID},
+};
+
+START_TEST(logout_token_says_in_its_header_what_it_is)
+{
+    struct buf header = BUF(1024), jwt = BUF(64 * 1024);
+    buf_printf(&header, "{\"alg\":\"RS256\",\"kid\":\"rsa\"%s}", logout_types[_i].typ);
+    token_put(&jwt, buf_view(&header), VIEW(LOGOUT_OK), &rsa);
+    ck_assert_int_eq(check(buf_view(&jwt), VERIFIER_LOGOUT_TOKEN), logout_types[_i].want);
+    buf_clear(&jwt);
+    token_put(&jwt, buf_view(&header), VIEW(NO_EXP), &rsa);
+    ck_assert_int_eq(check(buf_view(&jwt), VERIFIER_LOGOUT_TOKEN), logout_types[_i].want_without_exp);
+    buf_deinit(&header);
+    buf_deinit(&jwt);
+}
+END_TEST
+
+START_TEST(logout_token_without_exp_ages)
+{
+    epoch_fix_ms((int64_t)(1699999990 + VERIFIER_LOGOUT_AGE_S + VERIFIER_LEEWAY_S - 1) * 1000);
+    ck_assert_int_eq(check_payload(NO_EXP, VERIFIER_LOGOUT_TOKEN), GW_OK);
+    epoch_fix_ms((int64_t)(1699999990 + VERIFIER_LOGOUT_AGE_S + VERIFIER_LEEWAY_S) * 1000);
+    ck_assert_int_eq(check_payload(NO_EXP, VERIFIER_LOGOUT_TOKEN), GW_E_EXPIRED);
+}
+END_TEST
+
+/* Each kind passes as itself, and none as another, the kinds that could be two at once as neither. */
+static const struct {
+    const char *payload;
+    unsigned passes_as; /* purposes, a bit each */
+} kinds[] = {
+    {ID_OK, 1 << VERIFIER_ID_TOKEN | 1 << VERIFIER_REFRESHED_ID_TOKEN},
+    {ACCESS_OK, 1 << VERIFIER_ACCESS_TOKEN},
+    {LOGOUT_OK, 1 << VERIFIER_LOGOUT_TOKEN},
+    {"{" BASE ",\"exp\":1700003600,\"nonce\":\"n-1\",\"jti\":\"j\",\"sid\":\"s\"" EVENTS "}", 0},
+    {"{" BASE ACCESS ",\"exp\":1700003600,\"jti\":\"j\",\"sid\":\"s\"" EVENTS "}", 0},
+    {"{" BASE ACCESS ",\"exp\":1700003600,\"nonce\":\"n-1\",\"jti\":\"j\",\"sid\":\"s\"" EVENTS "}", 0},
+};
+
+START_TEST(no_token_passes_as_one_of_another_kind)
+{
+    for (int as = VERIFIER_ID_TOKEN; as <= VERIFIER_LOGOUT_TOKEN; as++) {
+        enum gw_err err = check_payload(kinds[_i].payload, (enum verifier_purpose)as);
+        ck_assert_msg((err == GW_OK) == (kinds[_i].passes_as >> as & 1), "%s as %d: %s", kinds[_i].payload, as, gw_err_name(err));
+    }
+}
+END_TEST
+
 START_TEST(id_token_needs_a_nonce_to_compare_with)
 {
     struct buf jwt = BUF(64 * 1024);
@@ -824,6 +962,10 @@ int main(void)
     tcase_add_loop_test(t, judges_access_tokens, 0, (int)(sizeof(access_cases) / sizeof(access_cases[0])));
     tcase_add_loop_test(t, judges_id_tokens, 0, (int)(sizeof(id_cases) / sizeof(id_cases[0])));
     tcase_add_loop_test(t, judges_refreshed_id_tokens, 0, (int)(sizeof(refreshed_cases) / sizeof(refreshed_cases[0])));
+    tcase_add_loop_test(t, judges_logout_tokens, 0, (int)(sizeof(logout_cases) / sizeof(logout_cases[0])));
+    tcase_add_loop_test(t, logout_token_says_in_its_header_what_it_is, 0, (int)(sizeof(logout_types) / sizeof(logout_types[0])));
+    tcase_add_test(t, logout_token_without_exp_ages);
+    tcase_add_loop_test(t, no_token_passes_as_one_of_another_kind, 0, (int)(sizeof(kinds) / sizeof(kinds[0])));
     tcase_add_test(t, id_token_needs_a_nonce_to_compare_with);
     tcase_add_loop_test(t, judges_assertions, 0, (int)(sizeof(assertion_cases) / sizeof(assertion_cases[0])));
     tcase_add_test(t, an_assertion_says_that_it_is_a_jwt);
