@@ -292,7 +292,10 @@ void handle_admin_revoke(struct exchange *x)
     }
     struct session_revocation *r = &a->revocation;
     if (r->by == SESSION_BY_SUB || r->by == SESSION_BY_SID)
-        err = forget_tokens(x->core->gateway, r->by == SESSION_BY_SUB, r->iss, r->name);
+        err =
+            forget_machines(x->core->gateway,
+                            &(struct machine_ending){
+                                .iss = r->iss, .name = r->name, .by_sub = r->by == SESSION_BY_SUB, .issued_until_s = INT64_MAX});
     if (err == GW_OK)
         err = session_revoke(x->core->gateway->sessions, x->core->loop, r, on_revoked, a);
     if (err != GW_OK)

@@ -150,7 +150,8 @@ static enum gw_err revoke(struct backchannel *b)
         err = mark(VIEW("logout jti "), l->iss, l->jti, b->jti_id);
     /* First, since it can be done again: a token that is sent anew does nothing more in the store. */
     if (err == GW_OK)
-        err = forget_tokens(gw, b->by_sub, r.iss, r.name);
+        err = forget_machines(
+            gw, &(struct machine_ending){.iss = r.iss, .name = r.name, .by_sub = b->by_sub, .issued_until_s = l->issued_s});
     return err == GW_OK ? session_revoke(gw->sessions, b->x->core->loop, &r, on_revoked, b) : err;
 }
 

@@ -48,7 +48,6 @@ struct gateway {
 };
 
 struct guard; /* handlers/guard.h */
-struct cut;
 
 struct core {
     struct gateway *gateway; /* NULL in a guard */
@@ -62,5 +61,4 @@ struct core {
     struct assertion_maker *assertions; /* NULL = no key: nothing is asserted */
     struct engine *engine;              /* NULL = no policy: everything is denied with no_policy */
     struct buf record;                  /* the audit line being built */
-    struct cut *cuts;                   /* of open sockets, handlers/cut.h */
 };

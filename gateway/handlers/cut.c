@@ -6,11 +6,9 @@
 #include <stdlib.h>
 
 struct cut {
-    struct cut *next, **link;   /* of the core's; only if a token opened it */
     struct session_watch watch; /* of the cookie's session; not started if there is none */
-    struct principal *bearer;
-    bool is_forgotten;
-    int64_t expires_s;
+    struct machine *machine;    /* NULL: a session opened it */
+    int64_t expires_s;          /* of the session */
 };
 
 struct cut *cut_begin(const struct exchange *x)
@@ -32,44 +30,26 @@ void cut_free(struct cut *c)
     if (c == NULL)
         return;
     session_watch_stop(&c->watch);
-    if (c->bearer != NULL) {
-        *c->link = c->next;
-        if (c->next != NULL)
-            c->next->link = c->link;
-        principal_unref(c->bearer);
-    }
+    machine_unref(c->machine);
     free(c);
 }
 
 void cut_know(struct cut *c, const struct identify *who)
 {
-    struct core *core = who->x->core;
-    if (who->session != NULL) {
+    if (who->machine != NULL) {
+        session_watch_stop(&c->watch); /* the credential counts, not a cookie beside it */
+        c->machine = machine_ref(who->machine);
+    } else if (who->session != NULL) {
         c->expires_s = session_expires_s(who->session);
-        return;
-    }
-    session_watch_stop(&c->watch); /* a token came with it, and counts instead */
-    c->bearer = principal_ref(who->bearer);
-    c->expires_s = principal_exp_s(c->bearer);
-    c->next = core->cuts;
-    c->link = &core->cuts;
-    if (c->next != NULL)
-        c->next->link = &c->next;
-    core->cuts = c;
-}
-
-void cut_forget(struct core *core, bool by_sub, struct view iss, struct view name)
-{
-    for (struct cut *c = core->cuts; c != NULL; c = c->next) {
-        struct view theirs = by_sub ? principal_sub(c->bearer) : principal_sid(c->bearer);
-        c->is_forgotten |= view_eq(theirs, name) && view_eq(principal_iss(c->bearer), iss);
     }
 }
 
 static bool is_over(void *arg)
 {
     const struct cut *c = arg;
-    return session_watch_has_ended(&c->watch) || c->is_forgotten || epoch_now_s() >= c->expires_s;
+    if (c->machine != NULL)
+        return machine_has_ended(c->machine);
+    return session_watch_has_ended(&c->watch) || epoch_now_s() >= c->expires_s;
 }
 
 static void release(void *arg)

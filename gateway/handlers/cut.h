@@ -1,5 +1,5 @@
-/* cut: tells when the sockets of a WebSocket must go: when the session has ended, wherever that was, or its time or that of the
- * token is over.
+/* cut: tells when the sockets of a WebSocket must go: when the session has ended, wherever that was, or its time is over; or when
+ * that is so of the credential that a program came with.
  *
  * Shape: cut_begin() before it is asked who comes, so that no end is missed; cut_know() once that is known; then the guard goes to whoever
  * carries the sockets. Owns: cut_guard()'s release frees it; until then cut_free(). Threads: one loop. */
@@ -14,5 +14,3 @@ struct cut *cut_begin(const struct exchange *x);
 void cut_free(struct cut *c); /* NULL is fine */
 void cut_know(struct cut *c, const struct identify *who);
 struct tunnel_guard cut_guard(struct cut *c);
-/* Those on this core that a bearer token of this person (by_sub), or of this session of theirs at the provider, has opened. */
-void cut_forget(struct core *core, bool by_sub, struct view iss, struct view name);

@@ -1,43 +1,42 @@
 #include "handlers/forget.h"
 
-#include "handlers/cut.h"
-
 #include <stdlib.h>
 
 struct forgetting {
     struct core *core;
-    bool by_sub;
-    struct view iss, name; /* behind it */
+    struct machine_ending ending; /* its texts stand behind it */
 };
 
 static void forget(void *arg)
 {
     struct forgetting *f = arg;
-    provider_forget(f->core->provider, f->by_sub, f->iss, f->name);
-    cut_forget(f->core, f->by_sub, f->iss, f->name);
+    if (f->core->machines != NULL) /* gone already when we stop */
+        machines_forget(f->core->machines, &f->ending);
     free(f);
 }
 
-static enum gw_err tell(struct core *core, bool by_sub, struct view iss, struct view name)
+static enum gw_err tell(struct core *core, const struct machine_ending *e)
 {
-    struct forgetting *f = malloc(sizeof(*f) + iss.n + name.n);
+    struct forgetting *f = malloc(sizeof(*f) + e->iss.n + e->name.n);
     if (f == NULL)
         return GW_E_NOMEM;
     char *text = (char *)(f + 1);
-    *f = (struct forgetting){core, by_sub, view_at(text, iss.n), view_at(text + iss.n, name.n)};
-    memcpy(text, iss.p, iss.n);
-    memcpy(text + iss.n, name.p, name.n);
+    *f = (struct forgetting){core, *e};
+    memcpy(text, e->iss.p, e->iss.n);
+    memcpy(text + e->iss.n, e->name.p, e->name.n);
+    f->ending.iss = view_at(text, e->iss.n);
+    f->ending.name = view_at(text + e->iss.n, e->name.n);
     enum gw_err err = loop_post(core->loop, forget, f);
     if (err != GW_OK)
         free(f);
     return err;
 }
 
-enum gw_err forget_tokens(struct gateway *gw, bool by_sub, struct view iss, struct view name)
+enum gw_err forget_machines(struct gateway *gw, const struct machine_ending *e)
 {
     enum gw_err err = GW_OK;
     for (size_t i = 0; i < gw->n_cores; i++) {
-        enum gw_err one = tell(gw->cores[i], by_sub, iss, name);
+        enum gw_err one = tell(gw->cores[i], e);
         err = one == GW_OK ? err : one;
     }
     return err;

@@ -55,10 +55,3 @@ enum provider_check provider_check_logout(struct provider *p, struct view token,
         ret_logout->expires_s = ret_logout->issued_s + VERIFIER_LOGOUT_AGE_S;
     return PROVIDER_CHECK_VALID;
 }
-
-/* The cache is a ring without holes; a logout is rare, and verifying anew is cheap. */
-void provider_forget(struct provider *p, bool by_sub, struct view iss, struct view name)
-{
-    (void)by_sub, (void)iss, (void)name;
-    tokencache_clear(p->cache);
-}
