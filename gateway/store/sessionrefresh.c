@@ -234,7 +234,9 @@ static void settle(struct refresh *r, enum gw_err err)
         p->refresh = NULL;
         p->err = err;
         p->session = err == GW_OK ? session_ref(r->session) : NULL;
-        p->is_posted = loop_post(p->loop, party_tell, p) == GW_OK; /* if not, its timer will tell */
+        p->is_posted = true; /* before it is: then it belongs to its loop, which may be done with it already */
+        if (loop_post(p->loop, party_tell, p) != GW_OK)
+            p->is_posted = false; /* its timer will tell */
     }
     r->parties = NULL;
 }
