@@ -12,7 +12,7 @@ struct worker {
     struct core core;
     struct listener *listeners[2]; /* public; admin on the first worker only */
     pthread_t thread;
-    bool is_running;
+    atomic_bool is_running; /* keys may come from the job pool */
 };
 
 /* Provider, pools and listeners of one core. fd, admin_fd: listening sockets, owned from now on; admin_fd < 0: none. */

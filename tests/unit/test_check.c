@@ -126,6 +126,24 @@ START_TEST(names_the_line_of_a_key_file_that_is_missing)
 }
 END_TEST
 
+static const struct {
+    const char *file, *want;
+} assertion_cases[] = {
+    {"nokey", "repogate keygen assertion --out"}, {"key", "holds something else than P-256 keys"}, /* those of sessions */
+};
+
+START_TEST(names_the_line_of_assertion_keys_that_cannot_be_used)
+{
+    char more[128];
+
+    snprintf(more, sizeof(more), "assertion: {key_file: %s/%s}\n", directory, assertion_cases[_i].file);
+    put_config("key", more);
+    ck_assert_int_eq(run(""), CLI_USAGE);
+    ck_assert_ptr_nonnull(strstr(output, "/c.yaml:7: assertion.key_file: "));
+    ck_assert_msg(strstr(output, assertion_cases[_i].want) != NULL, "%s", output);
+}
+END_TEST
+
 START_TEST(refuses_a_key_file_of_other_things)
 {
     put_config("secret", "");
@@ -203,6 +221,7 @@ int main(void)
     tcase_add_test(tc, says_ok_with_the_number_of_rules);
     tcase_add_test(tc, prints_file_line_key_and_what_was_expected);
     tcase_add_test(tc, names_the_line_of_a_key_file_that_is_missing);
+    tcase_add_loop_test(tc, names_the_line_of_assertion_keys_that_cannot_be_used, 0, 2);
     tcase_add_test(tc, refuses_a_key_file_of_other_things);
     tcase_add_test(tc, a_broken_policy_is_a_negative_answer_at_its_line);
     tcase_add_test(tc, a_failing_policy_test_is_a_negative_answer);
