@@ -1,5 +1,6 @@
 #include "cli/online_state.h"
 
+#include "store/store.h"
 #include "util/cleanup.h"
 #include "util/epoch.h"
 
@@ -93,6 +94,25 @@ void online_say_unreachable(struct online *o, const char *key, struct view url, 
     online_say(o, ONLINE_UNKNOWN, key, "%.*s cannot be asked: %s (%s)", VIEW_FMT(url), a->detail, cure_of(a));
 }
 
+/* ---- the session store ---- */
+
+/* Whether its place can be written is no question of being online. */
+static void check_store(struct online *o)
+{
+    const char *path = o->config->session.path;
+
+    switch (store_probe(path)) {
+    case GW_OK:
+        break;
+    case GW_E_INVALID:
+        online_say(o, ONLINE_WRONG, "session.path",
+                   "%s is no session database, or one that a newer version wrote: give another path, or the newer version", path);
+        break;
+    default:
+        online_say(o, ONLINE_UNKNOWN, "session.path", "%s cannot be read: run this as the user that the gateway runs as", path);
+    }
+}
+
 /* ---- */
 
 GW_DEFINE_FREEP(loop_freep, struct loop, loop_free)
@@ -110,5 +130,6 @@ enum gw_err online_check(const struct config *c, online_report_fn report, void *
     if (err != GW_OK)
         return err;
     struct online o = {.config = c, .loop = l, .fetcher = f, .report = report, .arg = arg};
+    check_store(&o);
     return onlineprovider_check(&o);
 }

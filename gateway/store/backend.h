@@ -42,3 +42,4 @@ bool store_mac_is_none(const uint8_t mac[DIGEST_BYTES]);
 
 /* sqlite.c; see store_open(). */
 enum gw_err sqlite_open(const char *path, struct store **ret_store) GW_MUST_CHECK;
+enum gw_err sqlite_probe(const char *path) GW_MUST_CHECK;

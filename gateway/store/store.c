@@ -7,6 +7,11 @@ enum gw_err store_open(const char *path, struct store **ret_store)
     return sqlite_open(path, ret_store);
 }
 
+enum gw_err store_probe(const char *path)
+{
+    return sqlite_probe(path);
+}
+
 void store_close(struct store *s)
 {
     if (s != NULL)

@@ -42,6 +42,9 @@ struct store_row {
 /* path: the SQLite file, made with mode 0600; ":memory:" for tests. Creates and checks the schema version. GW_E_INVALID: a
  * file of another kind, or written by a newer version; it stays as it is. */
 enum gw_err store_open(const char *path, struct store **ret_store) GW_MUST_CHECK;
+/* Whether store_open() would take the file, which a running gateway may be using: nothing is made, locked, migrated or logged.
+ * GW_OK also where there is none yet; GW_E_INVALID as store_open() would; GW_E_IO it cannot be read. */
+enum gw_err store_probe(const char *path) GW_MUST_CHECK;
 void store_close(struct store *s);
 
 /* Adds a row; GW_E_EXPIRED if a tombstone speaks against it; GW_E_IO also if the id is there already. */

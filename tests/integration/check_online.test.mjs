@@ -2,7 +2,7 @@
 // about, with what to do; what could not be asked is neither right nor wrong.
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import { createServer } from 'node:https';
 import { join } from 'node:path';
@@ -186,6 +186,19 @@ describe('check --online', () => {
     const lean = await check(set('oidc.scopes', ['openid', 'profile', 'repogate']));
     assert.deepEqual([lean.status, lean.findings.map(({ key, severity }) => [key, severity])], [OK, [['oidc.scopes', 'warning']]]);
     assert.match(lean.findings[0].text, /offline_access/);
+  });
+
+  test('the session store: one that is in use is fine and is left alone, one of another kind is a finding', async () => {
+    const at = (name) => join(stand.dir, name);
+    const before = (await readdir(stand.dir)).sort();
+    assert.equal((await check()).status, OK);
+    assert.deepEqual((await readdir(stand.dir)).filter((name) => name !== 'checked.yaml').sort(), before.filter((name) => name !== 'checked.yaml'));
+    await writeFile(at('no.db'), 'this is no database'.repeat(100));
+    const other = await check(set('session.path', at('no.db')));
+    assert.deepEqual([other.status, other.findings.map(({ key, line }) => [key, line])], [FINDING, [['session.path', other.line('session.path')]]]);
+    assert.equal((await check(set('session.path', at('none-yet.db')))).status, OK);
+    assert.ok(!(await readdir(stand.dir)).includes('none-yet.db'));
+    assert.equal((await stand.browser().login('dora', '/github/acme/site/')).status, 200, 'the gateway has noticed nothing');
   });
 
   test('further issuers are asked for metadata and keys, and nothing else', async () => {

@@ -1,6 +1,7 @@
 #include "store/store.h"
 #include "support.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -338,11 +339,43 @@ START_TEST(refuses_what_it_does_not_know_and_leaves_it_alone)
         fclose(f);
     }
     slurp(before, sizeof(before), &n_before);
+    ck_assert_int_eq(store_probe(path), GW_E_INVALID);
     ck_assert_int_eq(store_open(path, &s), GW_E_INVALID);
     ck_assert_ptr_null(s);
     slurp(after, sizeof(after), &n_after);
     ck_assert_uint_eq(n_before, n_after);
     ck_assert_mem_eq(before, after, n_before);
+    remove_dir();
+}
+END_TEST
+
+static int count_files(void)
+{
+    DIR *d = opendir(dir);
+    int n = 0;
+    ck_assert_ptr_nonnull(d);
+    while (readdir(d) != NULL)
+        n++;
+    closedir(d);
+    return n;
+}
+
+START_TEST(probing_makes_nothing_and_is_in_nobodys_way)
+{
+    make_dir();
+    int n_files = count_files();
+    ck_assert_int_eq(store_probe(path), GW_OK);
+    ck_assert_int_eq(count_files(), n_files);
+    run_sql(""); /* an empty file */
+    ck_assert_int_eq(store_probe(path), GW_OK);
+    struct store *s = open_store(path);
+    n_files = count_files();
+    ck_assert_int_eq(store_probe(path), GW_OK);
+    store_close(s);
+    ck_assert_int_eq(store_probe(path), GW_OK);
+    ck_assert_int_le(count_files(), n_files);
+    s = open_store(path);
+    store_close(s);
     remove_dir();
 }
 END_TEST
@@ -484,6 +517,7 @@ int main(void)
     tcase_add_test(t, rows_outlive_a_restart);
     tcase_add_loop_test(t, files_are_for_their_owner_alone, 0, 2);
     tcase_add_loop_test(t, refuses_what_it_does_not_know_and_leaves_it_alone, 0, 3);
+    tcase_add_test(t, probing_makes_nothing_and_is_in_nobodys_way);
     tcase_add_loop_test(t, row_of_odd_lengths_or_types_is_a_failure_not_an_answer, 0, 3);
     tcase_add_test(t, missing_directory_is_an_io_error);
     tcase_add_loop_test(t, directory_or_file_that_may_not_be_written_is_an_io_error, 0, 3);
