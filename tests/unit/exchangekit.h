@@ -24,7 +24,7 @@ struct exchange {
     char body[4096];
     fetch_fn fn;
     void *arg;
-    bool is_answered;
+    bool is_sent_once, is_answered;
 };
 
 struct fetcher {
@@ -68,6 +68,7 @@ enum gw_err fetch_start(struct fetcher *f, const struct fetch_spec *spec, fetch_
     f->list[f->n++] = x;
     x->fn = fn;
     x->arg = arg;
+    x->is_sent_once = spec->is_sent_once;
     copy(x->method, sizeof(x->method), view_of(spec->method));
     copy(x->url, sizeof(x->url), spec->url);
     copy(x->host, sizeof(x->host), spec->host);
@@ -110,12 +111,17 @@ static inline void answer(const char *url, int status, const char *body)
     answer_typed(url, status, "application/json", view_of(body));
 }
 
-static inline void answer_error(enum gw_err err)
+static inline void answer_error_when(enum gw_err err, bool is_unsent)
 {
     struct exchange *x = last();
     ck_assert(!x->is_answered);
     x->is_answered = true;
-    x->fn(x->arg, &(struct fetch_answer){.err = err, .detail = "connection refused"});
+    x->fn(x->arg, &(struct fetch_answer){.err = err, .detail = "connection refused", .is_unsent = is_unsent});
+}
+
+static inline void answer_error(enum gw_err err)
+{
+    answer_error_when(err, false);
 }
 
 #define METADATA_URL ISS ".well-known/openid-configuration"
