@@ -15,7 +15,7 @@
 enum {
     FORM_MAX = 64 * 1024,
     CLAIMS_JSON_MAX = 512 * 1024,
-    READY_WAIT_MS = 10 * 1000, /* past that the lease under which we ask is too short for what follows */
+    READY_WAIT_MS = 5 * 1000, /* past that the lease under which we ask is too short for what follows */
 };
 
 struct renewal {

@@ -38,7 +38,7 @@ enum {
     SESSION_REFRESH_WAIT_MS = 10 * 1000, /* a request waits so long for a refresh */
     SESSION_REFRESHES_MAX = 1024,        /* under way */
     SESSION_RETRY_S = 5,                 /* after a refresh that failed */
-    SESSION_LEASE_S = 45,                /* longer than a refresh can take */
+    SESSION_LEASE_S = 30,                /* longer than a refresh can take */
     SESSION_HELD_MS = 200,               /* between two looks at a row that another gateway refreshes */
 };
 

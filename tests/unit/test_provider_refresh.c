@@ -424,7 +424,7 @@ END_TEST
 START_TEST(nothing_is_sent_after_a_long_wait)
 {
     ck_assert_int_eq(ask(_i == 0, OLD, false), GW_OK);
-    now_is(10001);
+    now_is(5001);
     get_ready();
     ck_result(SESSION_UNREACHABLE);
     ck_assert_str_eq(last()->url, JWKS_URL);

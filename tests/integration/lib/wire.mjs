@@ -133,7 +133,8 @@ export function lineOf(stand, decision) {
   assert.ok(id, 'a decision id');
   return waitFor(`the audit line of ${id}`, async () => {
     const text = await readFile(stand.auditFile, 'utf8');
-    const lines = text.split('\n').filter((line) => line.includes(`"id":"${id}"`));
+    const whole = text.slice(0, text.lastIndexOf('\n') + 1); // the last line may be on its way
+    const lines = whole.split('\n').filter((line) => line.includes(`"id":"${id}"`));
     assert.ok(lines.length <= 1, 'one line per decision');
     return lines.length === 1 && JSON.parse(lines[0]);
   });
