@@ -52,6 +52,8 @@ bool recorder_event(struct exchange *x, const struct recorder_event *e)
         .reason = view_of(e->reason),
         .reason_text = e->reason_text,
         .subject = recorder_subject(e->who, &groups),
+        .sessions = e->sessions,
+        .admin_token = e->admin_token,
     };
     if (e->who == NULL) {
         r.subject.iss = e->iss;
