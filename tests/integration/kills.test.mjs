@@ -12,7 +12,8 @@ const HOPS_MAX = 6;
 describeStand('kills during logins', {}, (the) => {
   // One login of a browser that the provider knows. The cookie, or undefined if the gateway went away in between.
   async function login(browser) {
-    browser.jar.store(the().url, 'repogate=; Path=/; Max-Age=0'); // or the session before would end with this login, as it should
+    // Somebody new to us: the session before would end with this login, as it should, and a fifth one in a minute is a circle.
+    for (const { name } of browser.jar.for(`${the().url}/`)) if (name.startsWith('repogate')) browser.jar.store(the().url, `${name}=; Path=/; Max-Age=0`);
     let next = LOGIN;
     for (let hops = 0; hops < HOPS_MAX; hops++) {
       const answer = await browser.get(next, { headers: { accept: 'text/html', 'sec-fetch-mode': 'navigate' } }).catch(() => undefined);
@@ -45,7 +46,7 @@ describeStand('kills during logins', {}, (the) => {
         // By turns when a cookie arrives, while others are under way, and when the provider is asked, so that answers come back to nobody.
         if (round % 2 === 0 && cookies.length > before + (round >> 1) % (AT_ONCE - 2)) kill();
       });
-      if (round % 2 === 1) provider.whenCounted('token', asked + 1 + (round >> 1) % (AT_ONCE - 1)).then(kill);
+      if (round % 2 === 1) provider.whenCounted('token', asked + 1 + (round >> 1) % (AT_ONCE - 1)).then(kill, () => {}); // or never, if some were cut off before it
       await Promise.all(logins);
       kill();
       await killed;
