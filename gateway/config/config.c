@@ -212,6 +212,27 @@ static void build_trusted_proxies(struct builder *b)
     }
 }
 
+static void build_dialects(struct builder *b)
+{
+    /* Whoever lets NGINX ask lets it ask in the outpost's way too. */
+    static const struct {
+        const char *word;
+        unsigned bits;
+    } words[] = {
+        {"nginx", 1u << DIALECT_NGINX | 1u << DIALECT_OUTPOST_NGINX},
+        {"traefik", 1u << DIALECT_TRAEFIK},
+        {"caddy", 1u << DIALECT_CADDY},
+        {"envoy", 1u << DIALECT_ENVOY},
+        {"haproxy", 1u << DIALECT_HAPROXY},
+    };
+    struct config_strings list = keep_list(b, CONFKEY_SERVER_DIALECTS);
+
+    for (size_t i = 0; i < list.n; i++)
+        for (size_t j = 0; list.items[i] != NULL && j < sizeof(words) / sizeof(words[0]); j++)
+            if (strcmp(list.items[i], words[j].word) == 0)
+                b->c->server.dialects |= words[j].bits;
+}
+
 static void build_threads(struct builder *b)
 {
     const struct confvalue *v = value_of(b, CONFKEY_SERVER_THREADS);
@@ -250,8 +271,7 @@ static void build_server(struct builder *b)
     c->server.proxy_secret_file = keep_text(b, CONFKEY_SERVER_PROXY_SECRET_FILE);
     c->server.admin_token_file = keep_text(b, CONFKEY_SERVER_ADMIN_TOKEN_FILE);
     build_trusted_proxies(b);
-    struct config_strings dialects = keep_list(b, CONFKEY_SERVER_DIALECTS);
-    c->server.has_nginx = dialects.n > 0; /* nginx is the one word accepted */
+    build_dialects(b);
     build_threads(b);
     build_logins_per_minute(b);
     c->server.contact = keep_text(b, CONFKEY_SERVER_CONTACT);

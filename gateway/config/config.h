@@ -8,8 +8,7 @@
 #pragma once
 
 #include "forge/repo.h"
-#include "util/ipaddr.h"
-#include "util/uri.h"
+#include "http/original.h"
 
 enum { CONFIG_LIST_MAX = 32, CONFIG_ISSUERS_MAX = 8, CONFIG_BYTES_MAX = 256 * 1024, CONFIG_ADMIN_TOKEN_MIN = 16 };
 
@@ -44,7 +43,7 @@ struct config {
         struct ipnet trusted_proxies[IPADDR_NETS_MAX];
         size_t n_trusted_proxies;
         char *proxy_secret_file;    /* "" = none */
-        bool has_nginx;             /* dialects: only nginx is built so far; another name is refused saying so */
+        unsigned dialects;          /* bits 1 << enum dialect: whose auth endpoints exist */
         unsigned threads;           /* 0 resolved to the number of cores */
         unsigned logins_per_minute; /* from one address: 1 to 1,000,000 */
         char *contact;

@@ -38,7 +38,7 @@ enum confkey_type {
       "Networks (CIDR) whose forwarded headers are believed.")                                                                  \
     X(SERVER_PROXY_SECRET_FILE, "server.proxy_secret_file", SECRET_FILE, "", "", "",                                            \
       "If set, auth endpoints demand the file's text in `X-Repogate-Proxy-Secret`.")                                            \
-    X(SERVER_DIALECTS, "server.dialects", LIST, "nginx", "nginx", "traefik,caddy,haproxy,envoy",                                \
+    X(SERVER_DIALECTS, "server.dialects", LIST, "nginx", "nginx,traefik,caddy,envoy,haproxy", "",                               \
       "Which auth endpoints exist; the others answer 404.")                                                                     \
     X(SERVER_THREADS, "server.threads", INTEGER, "0", "", "", "Event loops; 0 = one per core.")                                 \
     X(SERVER_LOGINS_PER_MINUTE, "server.logins_per_minute", INTEGER, "600", "", "",                                             \

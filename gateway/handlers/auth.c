@@ -1,5 +1,5 @@
-/* A proxy asks whether a request may pass: identify, decide, record, and answer yes or no. Never a body, never a redirect, and the
- * request's own body is never waited for. */
+/* A proxy asks whether a request may pass: identify, decide, record, and answer. How much is said besides yes or no is the
+ * dialect's matter (reply.c); the request's own body is never waited for, and nothing is ever upgraded. */
 #include "handlers/handlers.h"
 #include "handlers/reply.h"
 #include "util/meter.h"
@@ -10,12 +10,17 @@ static void end(struct exchange *x)
         gate_end(x->state);
 }
 
-/* Where the proxy is to send the request, in the topology in which the proxy routes. */
+static bool is_nginx(enum dialect d)
+{
+    return d == DIALECT_NGINX || d == DIALECT_OUTPOST_NGINX;
+}
+
+/* Where the proxy is to send the request, in the topology in which the proxy routes: NGINX's only (DESIGN 4). */
 static void put_upstream(struct gate *g)
 {
     struct driver_route route;
     struct driver_ask ask = {&g->repo, g->identify.who};
-    if (!g->has_repo)
+    if (!g->has_repo || !is_nginx(g->dialect))
         return;
     if (driver_route(g->x->core->gateway->driver, &ask, &g->x->arena, &route) != GW_OK) {
         g->x->response.failed = true;
@@ -48,9 +53,9 @@ static bool knows_secret(const struct exchange *x)
     return secret == NULL || secretfile_is(secret, header_value(&x->request, HEADER_PROXY_SECRET));
 }
 
-static void ask(struct exchange *x, enum dialect dialect)
+void handle_auth(struct exchange *x, enum dialect d)
 {
-    if (!x->core->gateway->config->server.has_nginx) {
+    if ((x->core->gateway->config->server.dialects & 1u << d) == 0) {
         handle_nothing(x);
         return;
     }
@@ -59,17 +64,7 @@ static void ask(struct exchange *x, enum dialect dialect)
     if (!knows_secret(x))
         x->request.peer_is_trusted = false;
     x->on_done = end;
-    x->state = gate_begin(x, dialect, answer, NULL);
+    x->state = gate_begin(x, d, answer, NULL);
     if (x->state == NULL)
         reply_defect(x);
-}
-
-void handle_auth_nginx(struct exchange *x)
-{
-    ask(x, DIALECT_NGINX);
-}
-
-void handle_auth_outpost_nginx(struct exchange *x)
-{
-    ask(x, DIALECT_OUTPOST_NGINX);
 }

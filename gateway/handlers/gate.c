@@ -34,19 +34,6 @@ static struct view decision_name(enum outcome o)
     return o == OUTCOME_ALLOWED ? VIEW("allow") : o == OUTCOME_LOGIN || o == OUTCOME_STEP_UP ? VIEW("login") : VIEW("deny");
 }
 
-static struct view dialect_name(enum dialect d)
-{
-    switch (d) {
-    case DIALECT_NGINX:
-        return VIEW("nginx");
-    case DIALECT_OUTPOST_NGINX:
-        return VIEW("outpost_nginx");
-    case DIALECT_OWN:
-        break;
-    }
-    return VIEW("own");
-}
-
 static void fill_policy(const struct gate *g, struct record_decision *r, struct view errors[DECISION_ERRORS_MAX])
 {
     const struct decision *d = &g->decision;
@@ -79,7 +66,7 @@ static void fill_request(const struct gate *g, struct record_decision *r, char i
     if (o->client.family != 0)
         r->ip = view_of(ip);
     r->action = view_of(action_name(g->action));
-    r->dialect = dialect_name(g->dialect);
+    r->dialect = view_of(original_dialect_name(g->dialect));
     r->trace_id = view_at(g->traceparent + 3, 32);
 }
 
@@ -112,33 +99,10 @@ static bool write_record(struct gate *g)
     return ok;
 }
 
-/* For the log only: the client as its dialect reports it, or, where it does not do so clearly, who sent us the request. */
-static struct ipaddr raw_client(const struct gate *g)
-{
-    const struct config *c = g->x->core->gateway->config;
-    const struct request *r = &g->x->request;
-    struct ipaddr client;
-    struct view sent;
-    if (g->dialect == DIALECT_OWN)
-        return original_find_client(r, c->server.trusted_proxies, c->server.n_trusted_proxies, &client) == ORIGINAL_FINE
-                   ? client
-                   : r->peer;
-    bool is_told =
-        r->peer_is_trusted && header_get(r, HEADER_X_REAL_IP, &sent) == HEADER_ONE && ipaddr_parse(sent, &client) == GW_OK;
-    return is_told ? client : r->peer;
-}
-
-/* For the log only: what the client or the proxy sent, as it was sent, where it could not be read. */
 static void note_raw(struct gate *g)
 {
-    const struct request *r = &g->x->request;
-    struct view raw = g->dialect == DIALECT_OWN ? r->target : header_find(r, VIEW("x-original-url"));
-    size_t query = view_index(raw, '?');
-    g->original = (struct original){.uri.path = view_at(raw.p, query), .client = raw_client(g)};
-    if (query < raw.n)
-        g->original.uri.query = view_skip(raw, query + 1);
-    if (g->dialect == DIALECT_OWN)
-        g->original.method = r->method;
+    const struct config *c = g->x->core->gateway->config;
+    original_note_raw(&g->x->request, g->dialect, c->server.trusted_proxies, c->server.n_trusted_proxies, &g->original);
 }
 
 bool gate_is_our_cookie(const struct gateway *gw, struct view name)
@@ -448,6 +412,8 @@ static void start(struct gate *g)
         finish(g, OUTCOME_MALFORMED, original_fault_reason(fault));
         return;
     }
+    if (g->original.is_websocket)
+        g->action = ACTION_CONNECT;
     switch (repo_parse_path(c->forges.items, c->forges.n, g->original.uri.path, &g->repo)) {
     case REPO_AMBIGUOUS:
         finish(g, OUTCOME_MALFORMED, original_fault_reason(ORIGINAL_AMBIGUOUS));

@@ -4,6 +4,9 @@
 #include "handlers/stronger.h"
 #include "http/cookie.h"
 
+/* A login link is a header line of an answer whose head keeps to 4 KiB. */
+enum { LOGIN_LINK_MAX_BYTES = 3 * 1024 };
+
 /* ---- pieces ---- */
 
 static struct view keep(struct exchange *x, const struct buf *b)
@@ -182,58 +185,41 @@ void reply_unidentified(const struct identify *i, enum identified found, const c
 
 /* ---- outcomes ---- */
 
-static bool is_auth_endpoint(enum dialect d)
+/* What becomes of an answer decides how much it says. */
+enum voice {
+    VOICE_YES_OR_NO, /* NGINX and HAProxy read a 2xx as allow, 401 and 403 as deny, anything else as their own failure */
+    VOICE_PASSED_ON, /* Traefik, Caddy and Envoy pass whatever denies on to the client, body and all */
+    VOICE_OWN,       /* the client itself is who asked */
+    VOICE_COUNT
+};
+
+static enum voice voice_of(enum dialect d)
 {
     switch (d) {
     case DIALECT_NGINX:
     case DIALECT_OUTPOST_NGINX:
-        return true;
+    case DIALECT_HAPROXY:
+        return VOICE_YES_OR_NO;
+    case DIALECT_TRAEFIK:
+    case DIALECT_CADDY:
+    case DIALECT_ENVOY:
+        return VOICE_PASSED_ON;
     case DIALECT_OWN:
+    case DIALECT_COUNT:
         break;
     }
-    return false;
+    return VOICE_OWN;
 }
 
-/* NGINX reads a 2xx as allow, 401 and 403 as deny, and anything else as its own failure. */
-static int auth_status(enum outcome o)
+/* DESIGN 4's table. A 401 becomes a redirect for whom is_to_log_in() names. */
+static int status_of(enum outcome o, enum voice v)
 {
-    switch (o) {
-    case OUTCOME_ALLOWED:
-        return 200;
-    case OUTCOME_LOGIN:
-    case OUTCOME_STEP_UP:
-        return 401;
-    case OUTCOME_DENIED:
-    case OUTCOME_MALFORMED:
-    case OUTCOME_LIMITED:
-    case OUTCOME_UNAVAILABLE:
-        return 403;
-    case OUTCOME_DEFECT:
-        break;
-    }
-    return 500;
-}
-
-static int own_status(enum outcome o)
-{
-    switch (o) {
-    case OUTCOME_ALLOWED:
-        return 200;
-    case OUTCOME_LOGIN:
-    case OUTCOME_STEP_UP:
-        return 401;
-    case OUTCOME_DENIED:
-        return 403;
-    case OUTCOME_MALFORMED:
-        return 400;
-    case OUTCOME_LIMITED:
-        return 429;
-    case OUTCOME_UNAVAILABLE:
-        return 503;
-    case OUTCOME_DEFECT:
-        break;
-    }
-    return 500;
+    static const short statuses[][VOICE_COUNT] = {
+        [OUTCOME_DEFECT] = {500, 500, 500},  [OUTCOME_ALLOWED] = {200, 200, 200},     [OUTCOME_LOGIN] = {401, 401, 401},
+        [OUTCOME_STEP_UP] = {401, 401, 401}, [OUTCOME_DENIED] = {403, 403, 403},      [OUTCOME_MALFORMED] = {403, 403, 400},
+        [OUTCOME_LIMITED] = {403, 429, 429}, [OUTCOME_UNAVAILABLE] = {403, 503, 503},
+    };
+    return statuses[o][v];
 }
 
 /* RFC 9470 3. Authentik knows no acr but one, so a second factor is asked for by the name that OpenID PAPE 1.0 gave it. */
@@ -264,32 +250,58 @@ static void put_challenge(struct gate *g)
     put_login_challenge(g->x);
 }
 
-static void reply_auth(struct gate *g)
+/* For the proxy's log and variables: the reason, and under which id it is recorded. */
+static void put_reason(struct gate *g)
+{
+    response_put(&g->x->response, "X-Repogate-Reason", view_of(g->reason));
+    response_put(&g->x->response, "X-Repogate-Decision-Id", view_of(g->id));
+}
+
+static void reply_yes_or_no(struct gate *g)
 {
     struct response *r = &g->x->response;
-    r->status = auth_status(g->outcome);
+    r->status = status_of(g->outcome, VOICE_YES_OR_NO);
     if (g->outcome == OUTCOME_LOGIN || g->outcome == OUTCOME_STEP_UP)
         put_challenge(g);
     response_put(r, "Cache-Control", VIEW("no-store"));
-    response_put(r, "X-Repogate-Reason", view_of(g->reason));
-    response_put(r, "X-Repogate-Decision-Id", view_of(g->id));
+    put_reason(g);
     exchange_reply(g->x);
 }
 
-/* before: what the query begins with, "&" included. */
+static void put_login_link(struct buf *out, struct view origin, struct view before, const struct uri *target)
+{
+    buf_clear(out);
+    buf_put(out, origin);
+    buf_puts(out, "/_repogate/login?");
+    buf_put(out, before);
+    buf_puts(out, "rd=");
+    buf_put_percent(out, target->path);
+    if (target->query.p != NULL) {
+        buf_put_percent(out, VIEW("?"));
+        buf_put_percent(out, target->query);
+    }
+}
+
+/* before: what the query begins with, "&" included. A target that is too long is dropped: login would not lead there, and the link
+ * must not overrun a proxy's buffers. */
 static struct view login_link(struct gate *g, struct view origin, struct view before)
 {
     struct buf out = BUF(4 * URI_MAX);
-    struct view target =
-        g->x->request.target; /* too long a one would be dropped there, but not before it overran a proxy's buffers */
-    buf_put(&out, origin);
-    buf_puts(&out, "/_repogate/login?");
-    buf_put(&out, before);
-    buf_puts(&out, "rd=");
-    buf_put_percent(&out, target.n > RD_MAX_BYTES ? VIEW("/") : target);
+    const struct uri *u = &g->original.uri;
+    put_login_link(&out, origin, before, u);
+    if (u->path.n + 1 + u->query.n > RD_MAX_BYTES || out.n > LOGIN_LINK_MAX_BYTES)
+        put_login_link(&out, origin, before, &(struct uri){.path = VIEW("/")});
     struct view link = keep(g->x, &out);
     buf_deinit(&out);
     return link;
+}
+
+/* A person's browser that would follow: no program's own login, no other method than GET, no WebSocket. */
+static bool is_to_log_in(const struct gate *g)
+{
+    const struct request *r = &g->x->request;
+    return view_eq(g->original.method, VIEW("GET")) && g->action != ACTION_CONNECT && request_is_navigation(r) &&
+           header_value(r, HEADER_AUTHORIZATION).n == 0;
 }
 
 static void redirect_to_login(struct gate *g)
@@ -313,7 +325,7 @@ static void reply_denied_page(struct gate *g, struct view message)
     reply_html(g->x, 403, &out);
 }
 
-static const char *unavailable_text(const char *reason)
+static const char *text_about(const char *reason, const char *otherwise)
 {
     static const struct {
         const char *reason, *text;
@@ -324,24 +336,32 @@ static const char *unavailable_text(const char *reason)
         {"store_unavailable", "Sessions cannot be read at the moment. Try again in a moment."},
         {"provider_unavailable", "The identity provider cannot be asked at the moment. Try again in a moment."},
         {"identity_too_large", "Your groups do not fit into a request. Ask the operators to limit which groups are sent."},
+        {"own_path", "This address belongs to the gateway itself."},
+        {"untrusted_peer", "The gateway does not trust the proxy in front of it. That is for the operators to mend."},
+        {"original_url_missing",
+         "The proxy in front does not say what this request is about. That is for the operators to mend."},
+        {"original_url_repeated", "What this request is about is said more than once, so it is refused."},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (strcmp(table[i].reason, reason) == 0)
             return table[i].text;
-    return "The gateway cannot decide at the moment. Try again in a moment.";
+    return otherwise;
 }
 
-static void reply_own(struct gate *g)
+/* A redirect, a page or problem details. */
+static void reply_in_full(struct gate *g, enum voice voice)
 {
     struct exchange *x = g->x;
     const char *message = g->decision.message != NULL ? g->decision.message
                           : g->reason_text.p != NULL  ? g->reason_text.p
                                                       : g->decision.hint;
-    struct reply_problem p = {.status = own_status(g->outcome), .reason = g->reason, .decision_id = view_of(g->id)};
+    struct reply_problem p = {.status = status_of(g->outcome, voice), .reason = g->reason, .decision_id = view_of(g->id)};
+    if (voice == VOICE_PASSED_ON)
+        put_reason(g);
     switch (g->outcome) {
     case OUTCOME_LOGIN:
     case OUTCOME_STEP_UP:
-        if (request_is_navigation(&x->request) && header_value(&x->request, HEADER_AUTHORIZATION).n == 0) {
+        if (is_to_log_in(g)) {
             redirect_to_login(g);
             return;
         }
@@ -360,7 +380,8 @@ static void reply_own(struct gate *g)
         break;
     case OUTCOME_MALFORMED:
         p.title = "Address not understood";
-        p.text = "This address can be read in more than one way, so it is refused. Open the repository by its plain address.";
+        p.text = text_about(g->reason, "This address can be read in more than one way, so it is refused. "
+                                       "Open the repository by its plain address.");
         break;
     case OUTCOME_LIMITED:
         response_put(&x->response, "Retry-After", VIEW("60"));
@@ -370,7 +391,7 @@ static void reply_own(struct gate *g)
     case OUTCOME_UNAVAILABLE:
         response_put(&x->response, "Retry-After", VIEW("5"));
         p.title = "Not available at the moment";
-        p.text = unavailable_text(g->reason);
+        p.text = text_about(g->reason, "The gateway cannot decide at the moment. Try again in a moment.");
         break;
     case OUTCOME_ALLOWED:
     case OUTCOME_DEFECT:
@@ -382,35 +403,33 @@ static void reply_own(struct gate *g)
 
 void reply_outcome(struct gate *g)
 {
-    if (is_auth_endpoint(g->dialect))
-        reply_auth(g);
+    enum voice voice = voice_of(g->dialect);
+    if (voice == VOICE_YES_OR_NO)
+        reply_yes_or_no(g);
     else
-        reply_own(g);
+        reply_in_full(g, voice);
 }
 
 /* ---- requests that were refused unread ---- */
 
-static enum dialect dialect_of(struct view target)
-{
-    if (view_starts(target, VIEW("/_repogate/auth/")))
-        return DIALECT_NGINX;
-    return view_starts(target, VIEW("/outpost.goauthentik.io/auth/")) ? DIALECT_OUTPOST_NGINX : DIALECT_OWN;
-}
-
 void reply_fault(struct exchange *x, enum request_fault fault)
 {
     const char *text = request_fault_text(fault);
-    enum dialect dialect = dialect_of(x->request.target);
+    enum dialect dialect;
+    if (!original_find_endpoint(x->request.target, &dialect))
+        dialect = DIALECT_OWN;
+    enum voice voice = voice_of(dialect);
     gate_record_refused(x, dialect, "malformed_request", text);
-    if (is_auth_endpoint(dialect)) {
-        x->response.status = auth_status(OUTCOME_MALFORMED);
-        response_put(&x->response, "Cache-Control", VIEW("no-store"));
+    if (voice != VOICE_OWN)
         response_put(&x->response, "X-Repogate-Reason", VIEW("malformed_request"));
+    if (voice == VOICE_YES_OR_NO) {
+        x->response.status = status_of(OUTCOME_MALFORMED, voice);
+        response_put(&x->response, "Cache-Control", VIEW("no-store"));
         exchange_reply(x);
         return;
     }
     reply_problem(x, &(struct reply_problem){
-                         .status = fault == REQUEST_TOO_LARGE ? 431 : 400,
+                         .status = voice == VOICE_OWN && fault == REQUEST_TOO_LARGE ? 431 : status_of(OUTCOME_MALFORMED, voice),
                          .reason = "malformed_request",
                          .title = "Request refused",
                          .text = text,

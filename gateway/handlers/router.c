@@ -4,7 +4,6 @@
 #include "handlers/reply.h"
 
 enum {
-    ANY = 0,
     GET = 1 << METHOD_GET | 1 << METHOD_HEAD,
     POST = 1 << METHOD_POST,
 };
@@ -22,8 +21,6 @@ struct route {
     }
 
 static const struct route public_routes[] = {
-    ROUTE("/_repogate/auth/nginx", ANY, ROUTER_BODY_IGNORED, handle_auth_nginx),
-    ROUTE("/outpost.goauthentik.io/auth/nginx", ANY, ROUTER_BODY_IGNORED, handle_auth_outpost_nginx),
     ROUTE("/_repogate/login", GET, ROUTER_BODY_IGNORED, handle_login),
     ROUTE("/outpost.goauthentik.io/start", GET, ROUTER_BODY_IGNORED, handle_login),
     ROUTE("/_repogate/callback", GET, ROUTER_BODY_IGNORED, handle_callback),
@@ -85,7 +82,7 @@ static void reply_wrong_method(struct exchange *x, unsigned methods)
 
 static void dispatch(struct exchange *x, const struct route *route)
 {
-    if (route->methods != ANY && (route->methods & 1u << x->request.method_id) == 0)
+    if ((route->methods & 1u << x->request.method_id) == 0)
         reply_wrong_method(x, route->methods);
     else
         route->fn(x);
@@ -100,6 +97,11 @@ static bool is_ours(struct view path)
 void router_public(struct exchange *x)
 {
     struct view path = x->request.uri.path;
+    enum dialect dialect;
+    if (original_find_endpoint(path, &dialect)) {
+        handle_auth(x, dialect);
+        return;
+    }
     const struct route *route = find(public_routes, COUNT(public_routes), path);
     if (route != NULL)
         dispatch(x, route);

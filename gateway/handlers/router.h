@@ -1,6 +1,6 @@
 /* router: a table of path, methods and handler.
  *
- * Paths are compared byte for byte with the raw target: an encoded spelling of one of ours is another path. Threads: any. */
+ * The auth endpoints are http/original's. Paths are compared byte for byte with the raw target: an encoded spelling of one of ours is another path. Threads: any. */
 #pragma once
 
 #include "http/exchange.h"

@@ -100,6 +100,78 @@ bool original_is_own_path(struct view path)
     return walk_finds_own(view_at(text, n));
 }
 
+/* ---- who asks where ---- */
+
+/* The outpost's addresses are the same question, but for NGINX, whose documented set-up tells less. */
+static const struct endpoint {
+    struct view path;
+    enum dialect dialect;
+} endpoints[] = {
+    {VIEW("/_repogate/auth/nginx"), DIALECT_NGINX},
+    {VIEW("/outpost.goauthentik.io/auth/nginx"), DIALECT_OUTPOST_NGINX},
+    {VIEW("/_repogate/auth/haproxy"), DIALECT_HAPROXY},
+    {VIEW("/_repogate/auth/traefik"), DIALECT_TRAEFIK},
+    {VIEW("/outpost.goauthentik.io/auth/traefik"), DIALECT_TRAEFIK},
+    {VIEW("/_repogate/auth/caddy"), DIALECT_CADDY},
+    {VIEW("/outpost.goauthentik.io/auth/caddy"), DIALECT_CADDY},
+    {VIEW("/_repogate/auth/envoy"), DIALECT_ENVOY},
+    {VIEW("/outpost.goauthentik.io/auth/envoy"), DIALECT_ENVOY},
+};
+
+enum url_source {
+    URL_WHOLE, /* X-Original-URL */
+    URL_PARTS, /* X-Forwarded-Proto, -Host, -Uri */
+    URL_LINE,  /* the request line, after the endpoint's address if there is one, and Host; the scheme is public_url's */
+};
+
+/* Which header is believed: DESIGN 4, a row per dialect. HEADER_OTHER: of the method, the request line's; of the client, absent. */
+static const struct row {
+    const char *name;
+    enum url_source url;
+    enum header_id method, client;
+    bool has_url_only;  /* neither method nor client is told */
+    bool has_ws_scheme; /* Traefik calls the scheme of a WebSocket ws or wss */
+} rows[DIALECT_COUNT] = {
+    [DIALECT_NGINX] = {"nginx", URL_WHOLE, HEADER_X_ORIGINAL_METHOD, HEADER_X_REAL_IP, false, false},
+    [DIALECT_OUTPOST_NGINX] = {"outpost_nginx", URL_WHOLE, HEADER_OTHER, HEADER_OTHER, true, false},
+    [DIALECT_HAPROXY] = {"haproxy", URL_WHOLE, HEADER_X_ORIGINAL_METHOD, HEADER_X_REAL_IP, false, false},
+    [DIALECT_TRAEFIK] = {"traefik", URL_PARTS, HEADER_X_FORWARDED_METHOD, HEADER_X_FORWARDED_FOR, false, true},
+    [DIALECT_CADDY] = {"caddy", URL_PARTS, HEADER_X_FORWARDED_METHOD, HEADER_X_FORWARDED_FOR, false, false},
+    [DIALECT_ENVOY] = {"envoy", URL_LINE, HEADER_OTHER, HEADER_X_FORWARDED_FOR, false, false},
+    [DIALECT_OWN] = {"own", URL_LINE, HEADER_OTHER, HEADER_X_FORWARDED_FOR, false, false},
+};
+
+/* Where the request line names the original target too, it follows the endpoint's address. */
+static bool endpoint_is(const struct endpoint *e, struct view target)
+{
+    if (!view_starts(target, e->path))
+        return false;
+    if (rows[e->dialect].url == URL_LINE)
+        return target.n > e->path.n && target.p[e->path.n] == '/';
+    return target.n == e->path.n || target.p[e->path.n] == '?';
+}
+
+static const struct endpoint *find_endpoint(struct view target)
+{
+    for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)
+        if (endpoint_is(&endpoints[i], target))
+            return &endpoints[i];
+    return NULL;
+}
+
+bool original_find_endpoint(struct view target, enum dialect *ret_dialect)
+{
+    const struct endpoint *e = find_endpoint(target);
+    if (e != NULL)
+        *ret_dialect = e->dialect;
+    return e != NULL;
+}
+
+const char *original_dialect_name(enum dialect d)
+{
+    return rows[d].name;
+}
+
 /* ---- what is believed ---- */
 
 static enum original_fault believe(const struct request *r, enum header_id id, struct view *ret_value)
@@ -129,30 +201,93 @@ static enum original_fault check_path(struct view path)
     return uri_path_has_dot_segment(path) || has_encoded_nul(path) ? ORIGINAL_AMBIGUOUS : ORIGINAL_FINE;
 }
 
-static enum original_fault find_url(const struct request *r, const struct uri *public_url, struct uri *ret_uri)
+/* Two families that both name a URL: whoever set up the proxy may have meant the other one. */
+static bool has_other_family(const struct request *r, enum url_source url)
+{
+    return r->seen[HEADER_X_ORIGINAL_URI] > 0 || (url != URL_WHOLE && r->seen[HEADER_X_ORIGINAL_URL] > 0) ||
+           (url != URL_PARTS && r->seen[HEADER_X_FORWARDED_URI] > 0);
+}
+
+static enum original_fault find_whole(const struct request *r, struct uri *u)
 {
     struct view text;
     enum original_fault fault = believe(r, HEADER_X_ORIGINAL_URL, &text);
     if (fault != ORIGINAL_FINE)
         return fault;
-    /* Two families that both name a URL: whoever set up the proxy may have meant the other one. */
-    if (r->seen[HEADER_X_ORIGINAL_URI] > 0 || r->seen[HEADER_X_FORWARDED_URI] > 0)
-        return ORIGINAL_AMBIGUOUS;
-    if (uri_parse(text, ret_uri) != GW_OK || !uri_same_origin(ret_uri, public_url))
-        return ORIGINAL_AMBIGUOUS;
-    return check_path(ret_uri->path);
+    return uri_parse(text, u) == GW_OK ? ORIGINAL_FINE : ORIGINAL_AMBIGUOUS;
 }
 
-static enum original_fault find_method_and_client(const struct request *r, struct original *o)
+static bool parse_origin(struct view scheme, struct view authority, struct uri *u)
 {
-    struct view address;
-    enum original_fault fault = believe(r, HEADER_X_ORIGINAL_METHOD, &o->method);
+    u->scheme = scheme;
+    return uri_parse_authority(authority, view_eq(scheme, VIEW("https")) ? 443 : 80, u) == GW_OK;
+}
+
+/* A WebSocket's scheme as the scheme of the request that opens it. */
+static struct view http_scheme(struct view scheme, bool *ret_is_websocket)
+{
+    *ret_is_websocket = view_eq(scheme, VIEW("ws")) || view_eq(scheme, VIEW("wss"));
+    return !*ret_is_websocket ? scheme : scheme.n == 3 ? VIEW("https") : VIEW("http");
+}
+
+static enum original_fault find_parts(const struct request *r, const struct row *row, struct original *o)
+{
+    struct view scheme, host, target;
+    enum original_fault fault = believe(r, HEADER_X_FORWARDED_URI, &target);
     if (fault == ORIGINAL_FINE)
-        fault = believe(r, HEADER_X_REAL_IP, &address);
+        fault = believe(r, HEADER_X_FORWARDED_PROTO, &scheme);
+    if (fault == ORIGINAL_FINE)
+        fault = believe(r, HEADER_X_FORWARDED_HOST, &host);
     if (fault != ORIGINAL_FINE)
         return fault;
-    bool is_clear = request_method_is_known(o->method) && ipaddr_parse(address, &o->client) == GW_OK;
+    if (row->has_ws_scheme)
+        scheme = http_scheme(scheme, &o->is_websocket);
+    bool is_clear = parse_origin(scheme, host, &o->uri) && uri_parse_target(target, &o->uri) == GW_OK;
     return is_clear ? ORIGINAL_FINE : ORIGINAL_AMBIGUOUS;
+}
+
+static enum original_fault find_line(const struct request *r, enum dialect d, const struct uri *public_url, struct uri *u)
+{
+    struct view host;
+    enum original_fault fault = believe(r, HEADER_HOST, &host);
+    if (fault != ORIGINAL_FINE)
+        return fault;
+    const struct endpoint *e = d == DIALECT_OWN ? NULL : find_endpoint(r->target);
+    if (e == NULL)
+        *u = r->uri;
+    else if (uri_parse_target(view_skip(r->target, e->path.n), u) != GW_OK)
+        return ORIGINAL_AMBIGUOUS;
+    return parse_origin(public_url->scheme, host, u) ? ORIGINAL_FINE : ORIGINAL_AMBIGUOUS;
+}
+
+static enum original_fault find_url(const struct request *r, enum dialect d, const struct uri *public_url, struct original *o)
+{
+    enum original_fault fault = ORIGINAL_AMBIGUOUS;
+    switch (rows[d].url) {
+    case URL_WHOLE:
+        fault = find_whole(r, &o->uri);
+        break;
+    case URL_PARTS:
+        fault = find_parts(r, &rows[d], o);
+        break;
+    case URL_LINE:
+        fault = find_line(r, d, public_url, &o->uri);
+        break;
+    }
+    if (fault != ORIGINAL_FINE)
+        return fault;
+    if (!uri_same_origin(&o->uri, public_url) || (d != DIALECT_OWN && has_other_family(r, rows[d].url)))
+        return ORIGINAL_AMBIGUOUS;
+    return check_path(o->uri.path);
+}
+
+static enum original_fault find_method(const struct request *r, const struct row *row, struct view *ret_method)
+{
+    *ret_method = r->method;
+    if (row->method == HEADER_OTHER)
+        return ORIGINAL_FINE;
+    enum original_fault fault = believe(r, row->method, ret_method);
+    return fault != ORIGINAL_FINE || request_method_is_known(*ret_method) ? fault : ORIGINAL_AMBIGUOUS;
 }
 
 /* From the right: each proxy appends whom it saw, so the first one that is not ours is the client, and what stands left of it is
@@ -179,51 +314,69 @@ enum original_fault original_find_client(const struct request *r, const struct i
     return ORIGINAL_FINE;
 }
 
-static enum original_fault find_nginx(const struct request *r, bool is_outpost, const struct uri *public_url,
-                                      struct original *ret_original)
+/* Whoever asks for another always knows whom it serves; only of a request to ourselves may nothing be said. */
+static enum original_fault find_client(const struct request *r, enum dialect d, const struct ipnet *trusted, size_t n_trusted,
+                                       struct ipaddr *ret_client)
 {
-    struct original o = {0};
-    if (!r->peer_is_trusted)
-        return ORIGINAL_UNTRUSTED_PEER;
-    enum original_fault fault = find_url(r, public_url, &o.uri);
-    if (fault == ORIGINAL_FINE && !is_outpost)
-        fault = find_method_and_client(r, &o);
-    if (fault == ORIGINAL_FINE)
-        *ret_original = o;
-    return fault;
-}
-
-static enum original_fault find_own(const struct request *r, const struct uri *public_url, const struct ipnet *trusted,
-                                    size_t n_trusted, struct original *ret_original)
-{
-    struct original o = {.uri = r->uri, .method = r->method};
-    struct view host;
-    enum original_fault fault = believe(r, HEADER_HOST, &host);
-    if (fault != ORIGINAL_FINE)
-        return fault;
-    o.uri.scheme = public_url->scheme;
-    if (uri_parse_authority(host, view_eq(public_url->scheme, VIEW("https")) ? 443 : 80, &o.uri) != GW_OK ||
-        !uri_same_origin(&o.uri, public_url))
-        return ORIGINAL_AMBIGUOUS;
-    fault = check_path(o.uri.path);
-    if (fault == ORIGINAL_FINE)
-        fault = original_find_client(r, trusted, n_trusted, &o.client);
-    if (fault == ORIGINAL_FINE)
-        *ret_original = o;
-    return fault;
+    struct view sent = VIEW_NONE;
+    if (d != DIALECT_OWN) {
+        enum original_fault fault = believe(r, rows[d].client, &sent);
+        if (fault != ORIGINAL_FINE)
+            return fault;
+    }
+    if (rows[d].client == HEADER_X_FORWARDED_FOR)
+        return original_find_client(r, trusted, n_trusted, ret_client);
+    return ipaddr_parse(sent, ret_client) == GW_OK ? ORIGINAL_FINE : ORIGINAL_AMBIGUOUS;
 }
 
 enum original_fault original_find(const struct request *r, enum dialect d, const struct uri *public_url,
                                   const struct ipnet *trusted, size_t n_trusted, struct original *ret_original)
 {
-    switch (d) {
-    case DIALECT_NGINX:
-    case DIALECT_OUTPOST_NGINX:
-        return find_nginx(r, d == DIALECT_OUTPOST_NGINX, public_url, ret_original);
-    case DIALECT_OWN:
-        return find_own(r, public_url, trusted, n_trusted, ret_original);
+    struct original o = {0};
+    if (d != DIALECT_OWN && !r->peer_is_trusted)
+        return ORIGINAL_UNTRUSTED_PEER;
+    enum original_fault fault = find_url(r, d, public_url, &o);
+    if (fault == ORIGINAL_FINE && !rows[d].has_url_only)
+        fault = find_method(r, &rows[d], &o.method);
+    if (fault == ORIGINAL_FINE && !rows[d].has_url_only)
+        fault = find_client(r, d, trusted, n_trusted, &o.client);
+    if (fault == ORIGINAL_FINE)
+        *ret_original = o;
+    return fault;
+}
+
+/* ---- what is noted ---- */
+
+static struct view raw_target(const struct request *r, enum dialect d)
+{
+    const struct endpoint *e;
+    switch (rows[d].url) {
+    case URL_WHOLE:
+        return header_find(r, VIEW("x-original-url"));
+    case URL_PARTS:
+        return header_find(r, VIEW("x-forwarded-uri"));
+    case URL_LINE:
+        break;
     }
-    return ORIGINAL_AMBIGUOUS;
+    e = d == DIALECT_OWN ? NULL : find_endpoint(r->target);
+    return e == NULL ? r->target : view_skip(r->target, e->path.n);
+}
+
+void original_note_raw(const struct request *r, enum dialect d, const struct ipnet *trusted, size_t n_trusted,
+                       struct original *ret_original)
+{
+    struct view raw = raw_target(r, d);
+    size_t query = view_index(raw, '?');
+    struct original o = {.uri.path = view_at(raw.p, query)};
+    if (query < raw.n)
+        o.uri.query = view_skip(raw, query + 1);
+    if (rows[d].url == URL_LINE)
+        o.method = r->method;
+    bool is_told = (d == DIALECT_OWN || r->peer_is_trusted) && !rows[d].has_url_only &&
+                   find_client(r, d, trusted, n_trusted, &o.client) == ORIGINAL_FINE;
+    if (!is_told)
+        o.client = r->peer;
+    *ret_original = o;
 }
 
 const char *original_fault_reason(enum original_fault f)

@@ -167,8 +167,8 @@ static const struct wrong {
     {SERVER("trusted_proxies: [127.0.0.1]"), 3, "server.trusted_proxies", "expected a network"},
     {SERVER("trusted_proxies:\n  - 10.0.0.0/8\n  - nonsense"), 5, "server.trusted_proxies", "found \"nonsense\""},
     {SERVER("trusted_proxies: [0.0.0.0/0]"), 3, "server.trusted_proxies", "everyone would be believed"},
-    {SERVER("dialects: [nginx, traefik]"), 3, "server.dialects", "traefik is not built yet"},
-    {SERVER("dialects: [apache]"), 3, "server.dialects", "unknown word \"apache\": expected nginx"},
+    {SERVER("dialects: [apache]"), 3, "server.dialects",
+     "unknown word \"apache\": expected one of nginx,traefik,caddy,envoy,haproxy"},
     {SERVER("dialects: [nginx, nginx]"), 3, "server.dialects", "twice"},
     {SERVER("threads: many"), 3, "server.threads", "a whole number"},
     {SERVER("threads: -1"), 3, "server.threads", "a whole number"},
@@ -356,7 +356,7 @@ START_TEST(the_least_file_gets_the_defaults)
     ck_assert_int_eq(ipaddr_parse(VIEW("127.0.0.2"), &other), GW_OK);
     ck_assert(ipnet_any_has(c->server.trusted_proxies, 2, &loopback));
     ck_assert(!ipnet_any_has(c->server.trusted_proxies, 2, &other));
-    ck_assert(c->server.has_nginx);
+    ck_assert_uint_eq(c->server.dialects, 1u << DIALECT_NGINX | 1u << DIALECT_OUTPOST_NGINX);
     ck_assert_uint_ge(c->server.threads, 1);
     ck_assert_str_eq(c->server.contact, "");
     ck_assert_str_eq(c->oidc.issuer, "https://auth.example.org/application/o/repogate/");
@@ -375,6 +375,31 @@ START_TEST(the_least_file_gets_the_defaults)
     ck_assert_uint_eq(c->forges.n, 1);
     ck_assert_str_eq(c->workspace.host, "");
     ck_assert_int_eq(c->workspace.mode, CONFIG_MODE_PATH);
+    config_free(c);
+}
+END_TEST
+
+static const struct {
+    const char *words;
+    unsigned bits;
+} dialects[] = {
+    {"[]", 0},
+    {"[nginx]", 1u << DIALECT_NGINX | 1u << DIALECT_OUTPOST_NGINX},
+    {"[traefik]", 1u << DIALECT_TRAEFIK},
+    {"[caddy]", 1u << DIALECT_CADDY},
+    {"[envoy]", 1u << DIALECT_ENVOY},
+    {"[haproxy]", 1u << DIALECT_HAPROXY},
+    {"[haproxy, envoy]", 1u << DIALECT_ENVOY | 1u << DIALECT_HAPROXY},
+    {"[nginx, traefik, caddy, envoy, haproxy]", (1u << DIALECT_COUNT) - 1 - (1u << DIALECT_OWN)},
+};
+
+START_TEST(dialects_are_those_listed_and_no_others)
+{
+    char text[1024];
+    snprintf(text, sizeof(text), SERVER("dialects: %s"), dialects[_i].words);
+    struct config *c = parse_good(text);
+
+    ck_assert_uint_eq(c->server.dialects, dialects[_i].bits);
     config_free(c);
 }
 END_TEST
@@ -861,6 +886,7 @@ int main(void)
     tcase_add_test(text, reports_all_mistakes_not_the_first_alone);
     tcase_add_test(text, says_the_column_too);
     tcase_add_test(text, the_least_file_gets_the_defaults);
+    tcase_add_loop_test(text, dialects_are_those_listed_and_no_others, 0, COUNT(dialects));
     tcase_add_test(text, default_forge_is_what_the_key_table_documents);
     tcase_add_test(text, takes_the_example_of_the_contract_in_path_mode);
     tcase_add_test(text, refuses_what_the_example_promises_and_is_not_built);
