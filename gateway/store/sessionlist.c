@@ -96,9 +96,8 @@ enum gw_err session_list(struct sessions *ss, struct loop *loop, const struct se
         memcpy(l->after, spec->after, DIGEST_BYTES);
     if (spec->username.n > 0)
         l->username = view_dup(spec->username);
-    if (l->items == NULL || l->labels == NULL || (spec->username.n > 0 && l->username == NULL))
-        return GW_E_NOMEM;
-    enum gw_err err = jobs_submit(ss->spec.jobs, loop, list_run, list_done, l);
+    bool has_memory = l->items != NULL && l->labels != NULL && (spec->username.n == 0 || l->username != NULL);
+    enum gw_err err = has_memory ? jobs_submit(ss->spec.jobs, loop, list_run, list_done, l) : GW_E_NOMEM;
     if (err == GW_OK)
         GW_TAKE(l);
     return err;
