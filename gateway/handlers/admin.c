@@ -275,6 +275,7 @@ static bool read_revocation(struct admin *a)
             .iss = view_of(x->core->gateway->config->oidc.issuer),
             .name = value,
             .issued_until_s = INT64_MAX,
+            .is_here_only = true,
         };
     }
     return n_found == 1 && (a->revocation.by != SESSION_BY_ID || read_id(a->asked.name, a->revocation.id));

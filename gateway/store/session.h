@@ -175,6 +175,7 @@ struct session_revocation {
     struct view iss, name; /* borrowed for the call */
     uint8_t id[DIGEST_BYTES];
     int64_t issued_until_s;          /* by sub: only what was issued by then, the provider's clock; INT64_MAX: all */
+    bool is_here_only;               /* not at the provider: whoever logs in anew is welcome */
     const uint8_t *once, *once_name; /* as in store.h, by sid or sub; borrowed for the call; NULL: none */
     int64_t once_until_s;
 };

@@ -14,7 +14,7 @@ struct revoking {
     char *username;
     int64_t issued_until_s, asked_ms;
     uint8_t once[DIGEST_BYTES], once_name[DIGEST_BYTES];
-    bool has_once;
+    bool has_once, is_here_only;
     int64_t once_until_s;
     size_t n;
     enum gw_err err;
@@ -54,6 +54,7 @@ static enum gw_err revoke_mac(struct revoking *r, const uint8_t mac[DIGEST_BYTES
         .issued_until_s = r->by == SESSION_BY_SUB ? r->issued_until_s : INT64_MAX,
         .begun_until_ms = r->asked_ms,
         .tomb_s = tomb_s(r),
+        .is_here_only = r->is_here_only,
         .once = is_marked ? r->once : NULL,
         .once_name = is_marked ? r->once_name : NULL,
         .once_until_s = r->once_until_s,
@@ -172,7 +173,14 @@ enum gw_err session_revoke(struct sessions *ss, struct loop *l, const struct ses
     if (r == NULL)
         return GW_E_NOMEM;
     *r = (struct revoking){
-        .ss = ss, .by = spec->by, .issued_until_s = spec->issued_until_s, .asked_ms = epoch_now_ms(), .fn = fn, .arg = arg};
+        .ss = ss,
+        .by = spec->by,
+        .issued_until_s = spec->issued_until_s,
+        .is_here_only = spec->is_here_only,
+        .asked_ms = epoch_now_ms(),
+        .fn = fn,
+        .arg = arg,
+    };
     if (spec->once != NULL && spec->once_name != NULL) {
         memcpy(r->once, spec->once, DIGEST_BYTES);
         memcpy(r->once_name, spec->once_name, DIGEST_BYTES);

@@ -664,7 +664,8 @@ static enum gw_err mark_revocation(struct sqlite *q, const struct store_revocati
 
 static enum gw_err revoke_sessions(struct sqlite *q, const struct store_revocation *r, struct ids *ids)
 {
-    struct tomb t = {.issued_until_s = r->issued_until_s, .begun_until_ms = r->begun_until_ms, .expires_s = r->tomb_s};
+    int64_t issued_until_s = r->is_here_only ? INT64_MIN : r->issued_until_s;
+    struct tomb t = {.issued_until_s = issued_until_s, .begun_until_ms = r->begun_until_ms, .expires_s = r->tomb_s};
     int64_t n_new = 0, n_gone = 0, n_marked = 0;
     memcpy(t.mac, r->mac, DIGEST_BYTES);
     enum gw_err err = begin_durable(q);

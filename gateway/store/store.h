@@ -87,6 +87,8 @@ struct store_revocation {
     int64_t issued_until_s;    /* rows issued by then go, and none such is added any more; INT64_MAX: whenever */
     int64_t begun_until_ms;    /* none that began by then is added any more */
     int64_t tomb_s;            /* until when the tombstone stands */
+    bool is_here_only; /* the tombstone speaks of what began by then and of nothing else: the provider's session lives on, and
+                                * whoever logs in anew is welcome */
     /* Two things as store_use_once() has them, or NULL; until once_until_s. They are marked used in the same transaction, so whatever
      * fails can be asked for again. Nothing is done if `once` was used before (GW_E_EXPIRED: this revocation was done), or only
      * `once_name` was (GW_E_INVALID: another one of that name was). */

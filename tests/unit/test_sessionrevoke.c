@@ -222,6 +222,35 @@ START_TEST(login_that_began_before_the_logout_comes_to_nothing)
 }
 END_TEST
 
+START_TEST(whoever_was_logged_out_here_may_log_in_again)
+{
+    static const struct {
+        enum session_by by;
+        const char *name;
+        bool is_here_only;
+        enum gw_err want;
+    } CASES[] = {
+        {SESSION_BY_SID, "s1", true, GW_OK},         {SESSION_BY_SUB, "dora", true, GW_OK},
+        {SESSION_BY_USERNAME, "Dora", true, GW_OK},  {SESSION_BY_ID, NULL, true, GW_OK},
+        {SESSION_BY_SID, "s1", false, GW_E_EXPIRED}, {SESSION_BY_SUB, "dora", false, GW_E_EXPIRED},
+    };
+    struct set *x = set_new();
+    struct cookie c = create_for(x, "dora", "s1", "Dora", NOW_S);
+    struct session_revocation how = by(CASES[_i].by, CASES[_i].name);
+    how.is_here_only = CASES[_i].is_here_only;
+    if (how.by == SESSION_BY_ID)
+        ck_assert_int_eq(sessionrow_id(view(&c), how.id), GW_OK);
+    struct session_new_spec under_way = spec_for("dora", "s1", "Dora", NOW_S + 1);
+    at(1);
+    ck_assert_int_eq(revoke_now(x, &how), 1);
+    ck_assert_int_eq(try_create(x, &under_way, &c), GW_E_EXPIRED); /* began before */
+    at(2);
+    struct session_new_spec anew = spec_for("dora", "s1", "Dora", NOW_S + 2);
+    ck_assert_int_eq(try_create(x, &anew, &c), CASES[_i].want);
+    set_free(x);
+}
+END_TEST
+
 /* ---- two threads: one logs in all the time, the other logs out ---- */
 
 enum { LOGINS = 300 };
@@ -456,6 +485,7 @@ int main(void)
     tcase_add_test(t, revocation_while_a_load_has_read_the_row_wins);
     tcase_add_loop_test(t, revocation_while_a_session_is_being_made_leaves_none, 0, 4);
     tcase_add_test(t, login_that_began_before_the_logout_comes_to_nothing);
+    tcase_add_loop_test(t, whoever_was_logged_out_here_may_log_in_again, 0, 6);
     tcase_add_test(t, none_survives_a_logout_on_another_thread);
     tcase_add_test(t, a_token_is_acted_upon_once_and_its_name_is_no_other_tokens);
     tcase_add_test(t, lists_each_session_once_page_by_page);
