@@ -63,7 +63,8 @@ struct fake {
     struct store *inner;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool hold_get, hold_delete, hold_replace; /* get: after it has read; delete, replace: before that */
+    bool hold_get, hold_delete, hold_replace,
+        hold_replaced; /* get: after it has read; delete, replace: before that; replaced: after */
     bool hold_put, hold_after_put;
     bool is_deaf;      /* changes by others go untold */
     bool is_unwatched; /* and it says so */
@@ -162,7 +163,9 @@ static inline enum gw_err fake_replace(struct store *s, const struct store_row *
 {
     struct fake *f = of_store(s);
     fake_hold(f, &f->hold_replace);
-    return fake_count(f, &f->n_replaces, &f->fail_replace) ? GW_E_IO : store_session_replace(f->inner, row);
+    enum gw_err err = fake_count(f, &f->n_replaces, &f->fail_replace) ? GW_E_IO : store_session_replace(f->inner, row);
+    fake_hold(f, &f->hold_replaced);
+    return err;
 }
 
 static inline enum gw_err fake_end(struct store *s, const uint8_t id[DIGEST_BYTES], int64_t now_ms, int64_t tomb_s)

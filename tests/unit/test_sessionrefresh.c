@@ -596,6 +596,21 @@ START_TEST(after_a_failure_nobody_is_asked_for_some_seconds)
 }
 END_TEST
 
+/* A row that has changed for another reason is read again; that is no reason to ask the provider again. */
+START_TEST(reading_the_row_again_does_not_forget_the_failure)
+{
+    uint8_t id[DIGEST_BYTES];
+    provider.userinfo_says = SESSION_UNREACHABLE;
+    at(REFRESH_S);
+    ck_assert_int_eq(refresh(), GW_E_UPSTREAM);
+    ck_assert_int_eq(sessionrow_id(view(&c), id), GW_OK);
+    sessionwatch_on_change(x->ss, STORE_CHANGED, id);
+    ck_assert_int_eq(look(NULL), SESSION_FOUND);
+    ck_assert_int_eq(refresh(), GW_E_UPSTREAM);
+    ck_assert_int_eq(provider.n_userinfos, 1);
+}
+END_TEST
+
 START_TEST(a_provider_that_cannot_be_asked_changes_nothing)
 {
     provider.refuse_with = GW_E_LIMIT;
@@ -879,13 +894,51 @@ START_TEST(logout_while_the_answer_is_written)
 {
     struct answer a;
     at(REFRESH_S);
-    fake_set(&x->fake, &x->fake.hold_replace, true);
+    bool *hold = _i < LEAVERS ? &x->fake.hold_replace : &x->fake.hold_replaced;
+    fake_set(&x->fake, hold, true);
     begin(&a);
     while (n_held() == 0)
         turn();
-    leave(_i);
-    fake_set(&x->fake, &x->fake.hold_replace, false);
+    leave(_i % LEAVERS);
+    fake_set(&x->fake, hold, false);
     ck_gone(&a);
+}
+END_TEST
+
+/* New claims are in memory already, and those who wait are about to be told. */
+START_TEST(logout_before_the_outcome_is_told)
+{
+    struct answer a, ended = {.loop = x->loop};
+    struct session *s = NULL;
+    at(REFRESH_S);
+    begin_and_hold(&a);
+    answer_now(&provider);
+    while (session_find(x->ss, view(&c), epoch_now_s(), &s) == SESSION_LAPSED) {
+        session_unref(s);
+        s = NULL;
+    }
+    session_unref(s);
+    ck_assert(!a.is_there);
+    ck_assert_int_eq(session_end(x->ss, x->loop, view(&c), on_ended, &ended), GW_OK);
+    answer_wait(&ended);
+    ck_gone(&a);
+}
+END_TEST
+
+START_TEST(logout_is_told_to_those_who_waited_too_long)
+{
+    struct answer a;
+    x->refresh_wait_ms = 20;
+    set_restart(x);
+    at(REFRESH_S);
+    begin_and_hold(&a);
+    leave(BY_COOKIE);
+    answer_wait(&a);
+    ck_assert_int_eq(a.err, GW_E_NOTFOUND);
+    answer_now(&provider);
+    while (atomic_load(&x->ss->n_refreshes) > 0)
+        turn();
+    ck_assert(!has_row(x, &c));
 }
 END_TEST
 
@@ -917,6 +970,7 @@ int main(void)
     tcase_add_test(t, old_claims_serve_through_the_grace_and_no_longer);
     tcase_add_test(t, a_session_past_its_grace_comes_back_with_the_provider);
     tcase_add_test(t, after_a_failure_nobody_is_asked_for_some_seconds);
+    tcase_add_test(t, reading_the_row_again_does_not_forget_the_failure);
     tcase_add_loop_test(t, a_provider_that_cannot_be_asked_changes_nothing, 0, 2);
     tcase_add_test(t, whoever_waits_too_long_goes_on_with_old_claims);
     tcase_add_test(t, an_answer_that_comes_when_nobody_waits_is_used_all_the_same);
@@ -933,7 +987,9 @@ int main(void)
     tcase_add_loop_test(t, logout_while_the_row_is_read, 0, LEAVERS);
     tcase_add_loop_test(t, logout_while_the_provider_is_asked, 0, 2 * LEAVERS);
     tcase_add_loop_test(t, logout_between_the_grant_and_userinfo, 0, LEAVERS);
-    tcase_add_loop_test(t, logout_while_the_answer_is_written, 0, LEAVERS);
+    tcase_add_loop_test(t, logout_while_the_answer_is_written, 0, 2 * LEAVERS);
+    tcase_add_test(t, logout_before_the_outcome_is_told);
+    tcase_add_test(t, logout_is_told_to_those_who_waited_too_long);
     suite_add_tcase(s, t);
     return support_run(s);
 }
