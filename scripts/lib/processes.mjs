@@ -1,7 +1,7 @@
 // Children that never outlive us: each in its own process group, ended by pid when asked, when we exit, and by the kernel if we are killed.
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
 
 const running = new Set();
@@ -86,4 +86,19 @@ export async function waitFor(what, probe, { timeoutMs = 10000, everyMs = 20 } =
     if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
+}
+
+/* A reverse proxy, once it listens on that port of 127.0.0.1. */
+export async function startFront(name, program, args, { port, ...options }) {
+  const child = startChild(program, args, options);
+  let isGone = false;
+  child.exited.then(() => { isGone = true; });
+  await waitFor(name, () => {
+    if (isGone) throw new Error(`${name} did not start:\n${child.output()}`);
+    return new Promise((resolve) => {
+      const socket = connect(port, '127.0.0.1', () => socket.destroy());
+      socket.once('error', () => resolve(false)).once('close', (hadError) => resolve(!hadError));
+    });
+  });
+  return { url: `http://127.0.0.1:${port}`, port, pid: child.pid, errorLog: async () => child.output(), close: () => child.stop('SIGTERM', 2000) };
 }

@@ -1,4 +1,4 @@
-// Everything that a login needs, on free ports of 127.0.0.1 and in one directory: provider, forge, workspace, gateway, NGINX.
+// Everything that a login needs, on free ports of 127.0.0.1 and in one directory: provider, forge, workspace, gateway, a proxy in front.
 import { existsSync, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { startProvider } from '../../authentik/dev/provider.mjs';
 import { Browser, request } from './browser.mjs';
 import { startForge } from './forge.mjs';
-import { startNginx } from './nginx.mjs';
+import { FRONTS } from './fronts.mjs';
 import { freePort, run, startChild, waitFor } from './processes.mjs';
 import { startWorkspace } from './workspace.mjs';
 
@@ -96,7 +96,7 @@ class Stand {
     return new Browser(this.url);
   }
 
-  /* One request through NGINX, nothing added. */
+  /* One request through the proxy in front, nothing added. */
   request(path, options = {}) {
     return request(this.url, { path, ...options });
   }
@@ -154,7 +154,7 @@ class Stand {
 
   async close() {
     const { code, signal } = (await this.gateway?.stop()) ?? { code: 0 };
-    await Promise.all([this.nginx, this.provider, this.forge, this.workspace].map((one) => one?.close()));
+    await Promise.all([this.front, this.provider, this.forge, this.workspace].map((one) => one?.close()));
     const output = this.output();
     if (this.removeDir) {
       this.removeDir();
@@ -167,9 +167,10 @@ class Stand {
 
 /* variant: release, asan, tsan. topology: auth-request or gateway. policies: a directory, or { "file.lua": text }.
  * config: sections and keys over the default ones, null removes a key; or a function of the directory that gives them.
- * host: the name that browsers use. beforeGateway: called with the stand when all but gateway and NGINX run. */
+ * front: nginx, haproxy or caddy. host: the name that browsers use. beforeGateway: called with the stand when all but gateway and front run. */
 export async function startStand({
   variant = 'release',
+  front = 'nginx',
   topology = 'auth-request',
   policies = POLICIES,
   config = {},
@@ -187,9 +188,9 @@ export async function startStand({
   else stand.dir = dir;
   const at = (name) => join(stand.dir, name);
   try {
-    const nginxPort = port ?? (await freePort());
-    stand.url = `http://${host}:${nginxPort}`;
-    stand.topology = topology;
+    const frontPort = port ?? (await freePort());
+    stand.url = `http://${host}:${frontPort}`;
+    Object.assign(stand, { frontName: front, topology });
     stand.auditFile = at('audit.jsonl');
     stand.configFile = at('repogate.yaml');
     [stand.provider, stand.forge, stand.workspace] = await Promise.all([
@@ -212,7 +213,7 @@ export async function startStand({
         admin_listen: '127.0.0.1:0',
         public_url: stand.url,
         trusted_proxies: ['127.0.0.1/32'],
-        dialects: ['nginx'],
+        dialects: [front],
         threads: 2,
       },
       oidc: { issuer: stand.provider.issuer, client_id: stand.provider.clientId, client_secret_file: at('client-secret') },
@@ -227,7 +228,7 @@ export async function startStand({
     stand.gateway = new Gateway({ program, config: stand.configFile, env, log: at('gateway.log') });
     await stand.gateway.start();
     stand.adminUrl = stand.gateway.adminUrl;
-    stand.nginx = await startNginx({ dir: at('nginx'), port: nginxPort, gatewayPort: new URL(stand.gateway.url).port, topology });
+    stand.front = await FRONTS[front]({ dir: at(front), port: frontPort, gatewayPort: new URL(stand.gateway.url).port, topology });
     return stand;
   } catch (error) {
     await stand.close().catch(() => {});

@@ -155,7 +155,7 @@ class Workspace {
     } else if (ACTIONS[path]) {
       await ACTIONS[path](req, res, new URLSearchParams(search));
     } else {
-      sendJson(res, { method: req.method, target: req.url, version: req.httpVersion, headers: pairs(req.rawHeaders), body: await digestBody(req) });
+      sendJson(res, { method: req.method, target: req.url, version: req.httpVersion, headers: pairs(req.rawHeaders), body: await digestBody(req), trailers: pairs(req.rawTrailers) });
     }
   }
 

@@ -2,7 +2,7 @@
 import { after, before, describe } from 'node:test';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { TOPOLOGIES } from '../../../scripts/lib/nginx.mjs';
+import { FRONTS, TOPOLOGIES } from '../../../scripts/lib/fronts.mjs';
 import { startStand } from '../../../scripts/lib/stand.mjs';
 import { proveStand } from './audit.mjs';
 
@@ -44,6 +44,11 @@ export function describeStand(name, options, body) {
 
 export function describeTopologies(name, options, body) {
   for (const topology of TOPOLOGIES) describeStand(`${name} (${topology})`, { ...options, topology }, body);
+}
+
+/* Every proxy that we ship a configuration for and that Debian has, in every topology. */
+export function describeFronts(name, options, body) {
+  for (const front of Object.keys(FRONTS)) for (const topology of TOPOLOGIES.filter((one) => front === 'nginx' || one === 'gateway')) describeStand(`${name} (${front}, ${topology})`, { ...options, front, topology }, body);
 }
 
 /* Logs in and gives the Cookie header of the session. */
