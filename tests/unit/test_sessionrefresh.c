@@ -222,22 +222,22 @@ static void turn(void)
     loop_run(x->loop);
 }
 
-static int read_count(const int *n)
+static int read_count(struct fake *f, const int *n)
 {
-    pthread_mutex_lock(&x->fake.lock);
+    pthread_mutex_lock(&f->lock);
     int value = *n;
-    pthread_mutex_unlock(&x->fake.lock);
+    pthread_mutex_unlock(&f->lock);
     return value;
 }
 
 static int n_leases(void)
 {
-    return read_count(&x->fake.n_leases);
+    return read_count(&x->fake, &x->fake.n_leases);
 }
 
 static int n_held(void)
 {
-    return read_count(&x->fake.n_held);
+    return read_count(&x->fake, &x->fake.n_held);
 }
 
 /* ---- when ---- */
@@ -732,6 +732,40 @@ START_TEST(while_another_gateway_refreshes_we_wait)
 }
 END_TEST
 
+/* Two of them, each with its memory, on one store. */
+START_TEST(two_gateways_on_one_store_ask_once)
+{
+    struct answer mine, theirs = {.loop = x->loop};
+    struct fake fake = {.base.ops = &FAKE_OPS, .inner = x->fake.inner};
+    struct sessions_spec spec = {.store = &fake.base,
+                                 .jobs = x->jobs,
+                                 .ring = x->ring,
+                                 .idle_s = IDLE_S,
+                                 .absolute_s = ABSOLUTE_S,
+                                 .refresh_s = REFRESH_S,
+                                 .grace_s = GRACE_S,
+                                 .codec = {who_decode, who_ref, who_unref, NULL}};
+    struct sessions *other;
+    pthread_mutex_init(&fake.lock, NULL);
+    pthread_cond_init(&fake.changed, NULL);
+    ck_assert_int_eq(sessions_new(&spec, &other), GW_OK);
+    at(_i == 0 ? REFRESH_S : 299);
+    begin_and_hold(&mine);
+    ck_assert_int_eq(session_refresh(other, x->loop, view(&c), &renewer, on_loaded, &theirs), GW_OK);
+    while (read_count(&fake, &fake.n_leases) == 0)
+        turn();
+    provider.is_held = false;
+    answer_now(&provider);
+    ck_assert_int_eq(outcome(&mine, NEWER), GW_OK);
+    ck_assert_int_eq(outcome(&theirs, NEWER), GW_OK);
+    ck_assert_int_eq(provider.n_grants, _i);
+    ck_assert_int_eq(provider.n_userinfos, 1);
+    sessions_free(other);
+    pthread_mutex_destroy(&fake.lock);
+    pthread_cond_destroy(&fake.changed);
+}
+END_TEST
+
 START_TEST(another_gateway_that_never_ends_is_waited_for_a_bounded_time)
 {
     x->refresh_wait_ms = 20;
@@ -979,6 +1013,7 @@ int main(void)
     tcase_add_test(t, a_grant_that_could_not_be_stored_ends_the_session);
     tcase_add_test(t, what_another_gateway_refreshed_is_taken_over);
     tcase_add_test(t, while_another_gateway_refreshes_we_wait);
+    tcase_add_loop_test(t, two_gateways_on_one_store_ask_once, 0, 2);
     tcase_add_test(t, another_gateway_that_never_ends_is_waited_for_a_bounded_time);
     tcase_add_test(t, a_grant_that_another_gateway_did_not_survive_ends_the_session);
     tcase_add_test(t, a_row_changed_between_reading_and_leasing_is_read_again);
