@@ -242,7 +242,7 @@ static int n_held(void)
 
 /* ---- when ---- */
 
-START_TEST(claims_lapse_when_they_are_refresh_s_old)
+START_TEST(C4_C5_claims_lapse_when_they_are_refresh_s_old)
 {
     at(REFRESH_S - 1);
     ck_assert_int_eq(look(NULL), SESSION_FOUND);
@@ -524,7 +524,7 @@ static const struct {
     {299, SESSION_LOST, SESSION_RENEWED, false},       {299, SESSION_RENEWED, SESSION_OVER, false},
 };
 
-START_TEST(these_answers_end_the_session)
+START_TEST(C7_C8_C9_these_answers_end_the_session)
 {
     struct answer a = {.loop = x->loop};
     struct session_new_spec spec = spec_of(CLAIMS);
@@ -880,7 +880,7 @@ static void ck_gone(struct answer *a)
     ck_assert(!has_row(x, &c));
 }
 
-START_TEST(logout_while_the_row_is_read)
+START_TEST(C10_logout_while_the_row_is_read)
 {
     struct answer a;
     at(299);
@@ -895,7 +895,7 @@ START_TEST(logout_while_the_row_is_read)
 }
 END_TEST
 
-START_TEST(logout_while_the_provider_is_asked)
+START_TEST(C10_logout_while_the_provider_is_asked)
 {
     struct answer a;
     at(_i / LEAVERS == 0 ? REFRESH_S : 299);
@@ -924,7 +924,7 @@ START_TEST(logout_between_the_grant_and_userinfo)
 }
 END_TEST
 
-START_TEST(logout_while_the_answer_is_written)
+START_TEST(C10_logout_while_the_answer_is_written)
 {
     struct answer a;
     at(REFRESH_S);
@@ -982,7 +982,7 @@ int main(void)
     TCase *t = tcase_create("sessionrefresh");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 30);
-    tcase_add_test(t, claims_lapse_when_they_are_refresh_s_old);
+    tcase_add_test(t, C4_C5_claims_lapse_when_they_are_refresh_s_old);
     tcase_add_test(t, a_refresh_brings_new_claims_for_refresh_s);
     tcase_add_test(t, freshness_outlives_a_restart);
     tcase_add_test(t, claims_age_from_when_the_provider_was_asked);
@@ -1000,7 +1000,7 @@ int main(void)
     tcase_add_test(t, a_refused_access_token_is_exchanged_once);
     tcase_add_test(t, an_access_token_refused_again_ends_the_session);
     tcase_add_test(t, an_access_token_refused_with_no_other_to_be_had_ends_the_session);
-    tcase_add_loop_test(t, these_answers_end_the_session, 0, sizeof(endings) / sizeof(endings[0]));
+    tcase_add_loop_test(t, C7_C8_C9_these_answers_end_the_session, 0, sizeof(endings) / sizeof(endings[0]));
     tcase_add_test(t, old_claims_serve_through_the_grace_and_no_longer);
     tcase_add_test(t, a_session_past_its_grace_comes_back_with_the_provider);
     tcase_add_test(t, after_a_failure_nobody_is_asked_for_some_seconds);
@@ -1019,10 +1019,10 @@ int main(void)
     tcase_add_test(t, a_row_changed_between_reading_and_leasing_is_read_again);
     tcase_add_test(t, an_answer_that_comes_after_another_gateways_is_dropped);
     tcase_add_test(t, stopping_ends_the_wait_for_another_gateway);
-    tcase_add_loop_test(t, logout_while_the_row_is_read, 0, LEAVERS);
-    tcase_add_loop_test(t, logout_while_the_provider_is_asked, 0, 2 * LEAVERS);
+    tcase_add_loop_test(t, C10_logout_while_the_row_is_read, 0, LEAVERS);
+    tcase_add_loop_test(t, C10_logout_while_the_provider_is_asked, 0, 2 * LEAVERS);
     tcase_add_loop_test(t, logout_between_the_grant_and_userinfo, 0, LEAVERS);
-    tcase_add_loop_test(t, logout_while_the_answer_is_written, 0, 2 * LEAVERS);
+    tcase_add_loop_test(t, C10_logout_while_the_answer_is_written, 0, 2 * LEAVERS);
     tcase_add_test(t, logout_before_the_outcome_is_told);
     tcase_add_test(t, logout_is_told_to_those_who_waited_too_long);
     suite_add_tcase(s, t);

@@ -248,7 +248,7 @@ static void *race(void *arg)
     return NULL;
 }
 
-START_TEST(of_many_who_use_an_attempt_at_once_one_wins)
+START_TEST(T6_of_many_who_use_an_attempt_at_once_one_wins)
 {
     enum { N = 8 };
     struct store *s = open_store(":memory:");
@@ -294,7 +294,7 @@ static mode_t mode_of(const char *suffix)
     return st.st_mode & 07777;
 }
 
-START_TEST(files_are_for_their_owner_alone)
+START_TEST(G10_files_are_for_their_owner_alone)
 {
     make_dir();
     umask(0);
@@ -513,9 +513,9 @@ int main(void)
     tcase_add_test(t, attempt_is_used_once_until_swept);
     tcase_add_test(t, sweep_takes_what_ended_and_leaves_the_rest);
     tcase_add_test(t, sweep_is_bounded);
-    tcase_add_test(t, of_many_who_use_an_attempt_at_once_one_wins);
+    tcase_add_test(t, T6_of_many_who_use_an_attempt_at_once_one_wins);
     tcase_add_test(t, rows_outlive_a_restart);
-    tcase_add_loop_test(t, files_are_for_their_owner_alone, 0, 2);
+    tcase_add_loop_test(t, G10_files_are_for_their_owner_alone, 0, 2);
     tcase_add_loop_test(t, refuses_what_it_does_not_know_and_leaves_it_alone, 0, 3);
     tcase_add_test(t, probing_makes_nothing_and_is_in_nobodys_way);
     tcase_add_loop_test(t, row_of_odd_lengths_or_types_is_a_failure_not_an_answer, 0, 3);
