@@ -16,7 +16,7 @@ endif
 B := build/$(VARIANT)
 Q := $(if $(V),,@)
 
-PACKAGES := libmicrohttpd libcurl jansson libjwt libcrypto lua5.4 libcyaml yaml-0.1 sqlite3
+PACKAGES := libmicrohttpd libcurl jansson libjwt libcrypto lua5.4 libcyaml yaml-0.1 sqlite3 libpq
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 CHECK_CFLAGS = $(shell pkg-config --cflags check)

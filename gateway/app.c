@@ -5,6 +5,7 @@
 #include "util/cleanup.h"
 #include "util/epoch.h"
 #include "util/log.h"
+#include "util/secret.h"
 #include "workspace/fixed.h"
 #include "worker.h"
 
@@ -122,6 +123,39 @@ static int make_secrets(struct app *a)
     return err == GW_OK ? 0 : unable("a secret cannot be read", "see the files that the configuration names", err);
 }
 
+static enum gw_err take_dsn(void *arg, struct view text)
+{
+    return store_use_dsn(arg, text);
+}
+
+/* The connection string may change while we run; connections made from then on take the new one. */
+static int open_database(struct app *a)
+{
+    const char *path = a->config->session.dsn_file;
+    GW_CLEANUP(secret_freep) char *dsn = NULL;
+    char reason[STORE_REASON_MAX];
+    enum gw_err err = secret_load(path, &dsn);
+    if (err != GW_OK)
+        return unable("session.dsn_file cannot be read", path, err);
+    if (store_check_dsn(dsn, reason) != GW_OK) {
+        log_printf(LOG_ERROR, "session.dsn_file: %s: %s", path, reason);
+        return EXIT_CONFIG;
+    }
+    if ((err = store_open_postgres(dsn, &a->gateway.store)) != GW_OK)
+        return unable("the session store cannot be opened", path, err);
+    err = secretfiles_add(a->secrets, "session.dsn_file", path, take_dsn, a->gateway.store, NULL);
+    return err == GW_OK ? 0 : unable("a secret cannot be read", path, err);
+}
+
+static int make_store(struct app *a)
+{
+    const struct config *c = a->config;
+    if (c->session.is_postgres)
+        return open_database(a);
+    enum gw_err err = store_open(c->session.path, &a->gateway.store);
+    return err == GW_OK ? 0 : unable("the session store cannot be opened", c->session.path, err);
+}
+
 static int make_shared(struct app *a)
 {
     const struct config *c = a->config;
@@ -147,8 +181,8 @@ static int make_shared(struct app *a)
     gw->driver = a->driver;
     if ((err = jobs_new(JOB_THREADS, JOB_QUEUE_MAX, &gw->jobs)) != GW_OK)
         return unable("threads cannot be started", "job pool", err);
-    if ((err = store_open(c->session.path, &gw->store)) != GW_OK)
-        return unable("the session store cannot be opened", c->session.path, err);
+    if ((code = make_store(a)) != 0)
+        return code;
     if ((err = journal_open(c->audit.path, &gw->journal)) != GW_OK)
         return unable("the audit log cannot be opened (another gateway may hold it)", c->audit.path, err);
     if ((err = visibility_new(&gw->visibility)) != GW_OK)

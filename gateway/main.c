@@ -59,8 +59,8 @@ static int serve(int argc, char **argv)
 static int version(int argc, char **argv)
 {
     static const struct cli_library libraries[] = {
-        {listener_library_version}, {fetch_library_version}, {digest_library_version}, {pack_library_version},
-        {sandbox_version},          {store_library_version}, {config_library_version}, {config_parser_version},
+        {listener_library_version}, {fetch_library_version}, {digest_library_version}, {pack_library_version},  {sandbox_version},
+        {store_library_version},    {store_client_version},  {config_library_version}, {config_parser_version},
     };
     cli_version_set_libraries(libraries, sizeof(libraries) / sizeof(libraries[0]));
     return cli_version(argc, argv);

@@ -6,9 +6,11 @@
 #include "config/confkeys.h"
 #include "identity/signkey.h"
 #include "policy/loader.h"
+#include "store/store.h"
 #include "util/meter.h"
 #include "util/cleanup.h"
 #include "util/seal.h"
+#include "util/secret.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -257,6 +259,17 @@ static void on_online(void *arg, enum online_severity severity, const char *key,
     ch->n_unknown += severity == ONLINE_UNKNOWN ? 1 : 0;
 }
 
+static void check_session_store(struct checker *ch, const struct config *c)
+{
+    GW_CLEANUP(secret_freep) char *dsn = NULL;
+    char reason[STORE_REASON_MAX];
+
+    if (!c->session.is_postgres)
+        check_file(ch, c, "session.path", c->session.path);
+    else if (secret_load(c->session.dsn_file, &dsn) == GW_OK && store_check_dsn(dsn, reason) != GW_OK)
+        refuse(ch, c, "session.dsn_file", "%s: %s", c->session.dsn_file, reason);
+}
+
 static enum gw_err check_all(struct checker *ch, const char *path, size_t *ret_n_rules)
 {
     GW_CLEANUP(config_freep) struct config *c = NULL;
@@ -267,7 +280,7 @@ static enum gw_err check_all(struct checker *ch, const char *path, size_t *ret_n
     ch->config = c;
     check_keys(ch, c);
     check_assertion_keys(ch, c);
-    check_file(ch, c, "session.path", c->session.path);
+    check_session_store(ch, c);
     check_directory(ch, c, "policy.state_dir", c->policy.state_dir);
     if (strcmp(c->audit.path, "-") != 0)
         check_file(ch, c, "audit.path", c->audit.path);

@@ -3,6 +3,7 @@
 #include "store/store.h"
 #include "util/cleanup.h"
 #include "util/epoch.h"
+#include "util/secret.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -97,8 +98,25 @@ void online_say_unreachable(struct online *o, const char *key, struct view url, 
 /* ---- the session store ---- */
 
 /* Whether its place can be written is no question of being online. */
+static void check_database(struct online *o)
+{
+    const char *path = o->config->session.dsn_file;
+    GW_CLEANUP(secret_freep) char *dsn = NULL;
+    char reason[STORE_REASON_MAX] = "cannot be read";
+    enum gw_err err = secret_load(path, &dsn);
+
+    if (err == GW_OK)
+        err = store_probe_postgres(dsn, reason);
+    if (err != GW_OK)
+        online_say(o, err == GW_E_INVALID ? ONLINE_WRONG : ONLINE_UNKNOWN, "session.dsn_file", "%s: %s", path, reason);
+}
+
 static void check_store(struct online *o)
 {
+    if (o->config->session.is_postgres) {
+        check_database(o);
+        return;
+    }
     const char *path = o->config->session.path;
 
     switch (store_probe(path)) {

@@ -371,11 +371,30 @@ static void build_oidc(struct builder *b)
     c->oidc.introspection = parse_bool(b, CONFKEY_OIDC_INTROSPECTION);
 }
 
+static void build_session_store(struct builder *b)
+{
+    struct config *c = b->c;
+    const struct confvalue *store = value_of(b, CONFKEY_SESSION_STORE);
+
+    c->session.is_postgres = store->is_usable && strcmp(store->self.text, "postgres") == 0;
+    c->session.path = keep_nonempty(b, CONFKEY_SESSION_PATH);
+    c->session.dsn_file = keep_text(b, CONFKEY_SESSION_DSN_FILE);
+    bool has_dsn = c->session.dsn_file != NULL && c->session.dsn_file[0] != '\0';
+    if (c->session.is_postgres && !has_dsn)
+        refuse(b, CONFKEY_SESSION_STORE, NULL,
+               "postgres without session.dsn_file: expected that too, a file with the connection string");
+    if (c->session.is_postgres && is_given(b, CONFKEY_SESSION_PATH))
+        refuse(b, CONFKEY_SESSION_PATH, NULL, "the file of sqlite, but session.store is postgres: expected one of the two");
+    if (store->is_usable && !c->session.is_postgres && has_dsn)
+        refuse(b, CONFKEY_SESSION_DSN_FILE, NULL,
+               "a database, but session.store is sqlite: expected session.store: postgres with it");
+}
+
 static void build_session(struct builder *b)
 {
     struct config *c = b->c;
 
-    c->session.path = keep_nonempty(b, CONFKEY_SESSION_PATH);
+    build_session_store(b);
     c->session.key_file = keep_nonempty(b, CONFKEY_SESSION_KEY_FILE);
     c->session.idle_s = parse_duration(b, CONFKEY_SESSION_IDLE);
     c->session.absolute_s = parse_duration(b, CONFKEY_SESSION_ABSOLUTE);
@@ -643,6 +662,7 @@ static void load_files(struct owned *o, struct confreport *r)
     struct config *c = &o->c;
 
     try_secret(o, r, CONFKEY_OIDC_CLIENT_SECRET_FILE, c->oidc.client_secret_file, 0);
+    try_secret(o, r, CONFKEY_SESSION_DSN_FILE, c->session.dsn_file, 0);
     try_secret(o, r, CONFKEY_SERVER_PROXY_SECRET_FILE, c->server.proxy_secret_file, 0);
     try_secret(o, r, CONFKEY_SERVER_ADMIN_TOKEN_FILE, c->server.admin_token_file, CONFIG_ADMIN_TOKEN_MIN);
     if (c->oidc.ca_file[0] != '\0' && access(c->oidc.ca_file, R_OK) != 0)

@@ -61,7 +61,9 @@ struct config {
         bool introspection;
     } oidc;
     struct {
+        bool is_postgres;
         char *path;     /* SQLite file */
+        char *dsn_file; /* PostgreSQL's connection string; "" = SQLite */
         char *key_file; /* for seal_ring_load() */
         int64_t idle_s, absolute_s;
         int64_t refresh_s, grace_s;

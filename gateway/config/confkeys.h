@@ -61,9 +61,12 @@ enum confkey_type {
       "Further issuers of bearer tokens, each with keys of its own: `iss`, `aud` and `azp` must match one entry exactly.")      \
     X(OIDC_INTROSPECTION, "oidc.introspection", BOOL, "false", "", "",                                                          \
       "Accept opaque tokens, and app passwords over HTTP Basic: both are checked by asking the provider.")                      \
-    X(SESSION_STORE, "session.store", CHOICE, "sqlite", "sqlite", "postgres", "Where sessions are kept.")                       \
-    X(SESSION_PATH, "session.path", PATH, "/var/lib/repogate/sessions.db", "", "", "The SQLite file.")                          \
-    X(SESSION_DSN_FILE, "session.dsn_file", SECRET_FILE, "", "", "*", "PostgreSQL connection string.")                          \
+    X(SESSION_STORE, "session.store", CHOICE, "sqlite", "sqlite,postgres", "",                                                  \
+      "Where sessions are kept: in a file, for one gateway, or in a database, for several.")                                    \
+    X(SESSION_PATH, "session.path", PATH, "/var/lib/repogate/sessions.db", "", "",                                              \
+      "The file of `sqlite`. One gateway uses it at a time; a second is refused.")                                              \
+    X(SESSION_DSN_FILE, "session.dsn_file", SECRET_FILE, "", "", "",                                                            \
+      "File with the connection string of `postgres`. TLS as its `sslmode` says, `verify-full` if it says nothing.")            \
     X(SESSION_KEY_FILE, "session.key_file", PATH, "/var/lib/repogate/session.key", "", "",                                      \
       "Key ring that seals sessions, as `repogate keygen session` writes it: the first key seals, all open.")                   \
     X(SESSION_IDLE, "session.idle", DURATION, "8h", "", "", "A session unused for so long ends.")                               \

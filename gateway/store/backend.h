@@ -27,6 +27,8 @@ struct store_ops {
     /* What other replicas do. NULL: there are none. */
     void (*watch)(struct store *s);
     bool (*is_watching)(const struct store *s);
+    /* NULL: nothing is connected to. */
+    enum gw_err (*use_dsn)(struct store *s, struct view dsn);
 };
 
 struct store {
@@ -43,3 +45,7 @@ bool store_mac_is_none(const uint8_t mac[DIGEST_BYTES]);
 /* sqlite.c; see store_open(). */
 enum gw_err sqlite_open(const char *path, struct store **ret_store) GW_MUST_CHECK;
 enum gw_err sqlite_probe(const char *path) GW_MUST_CHECK;
+const char *sqlite_library_version(void);
+/* postgres.c; see store_open_postgres(). */
+enum gw_err postgres_open(const char *dsn, struct store **ret_store) GW_MUST_CHECK;
+enum gw_err postgres_probe(const char *dsn, char reason[STORE_REASON_MAX]) GW_MUST_CHECK;

@@ -934,7 +934,7 @@ enum gw_err sqlite_probe(const char *path)
     return err;
 }
 
-const char *store_library_version(void)
+const char *sqlite_library_version(void)
 {
     static const char text[] = "SQLite " SQLITE_VERSION;
     return text;

@@ -1,4 +1,5 @@
 #include "store/backend.h"
+#include "store/pglink.h"
 
 #include <stdlib.h>
 
@@ -10,6 +11,27 @@ enum gw_err store_open(const char *path, struct store **ret_store)
 enum gw_err store_probe(const char *path)
 {
     return sqlite_probe(path);
+}
+
+enum gw_err store_open_postgres(const char *dsn, struct store **ret_store)
+{
+    return postgres_open(dsn, ret_store);
+}
+
+enum gw_err store_probe_postgres(const char *dsn, char reason[STORE_REASON_MAX])
+{
+    return postgres_probe(dsn, reason);
+}
+
+enum gw_err store_check_dsn(const char *dsn, char reason[STORE_REASON_MAX])
+{
+    _Static_assert((int)STORE_REASON_MAX == (int)PGLINK_REASON_MAX, "one buffer");
+    return pglink_check(dsn, reason);
+}
+
+enum gw_err store_use_dsn(struct store *s, struct view dsn)
+{
+    return s->ops->use_dsn == NULL ? GW_E_INVALID : s->ops->use_dsn(s, dsn);
 }
 
 void store_close(struct store *s)
@@ -129,4 +151,14 @@ void store_row_deinit(struct store_row *row)
 {
     buf_deinit(&row->label);
     buf_deinit(&row->secret);
+}
+
+const char *store_library_version(void)
+{
+    return sqlite_library_version();
+}
+
+const char *store_client_version(void)
+{
+    return pglink_library_version();
 }

@@ -45,6 +45,16 @@ enum gw_err store_open(const char *path, struct store **ret_store) GW_MUST_CHECK
 /* Whether store_open() would take the file, which a running gateway may be using: nothing is made, locked, migrated or logged.
  * GW_OK also where there is none yet; GW_E_INVALID as store_open() would; GW_E_IO it cannot be read. */
 enum gw_err store_probe(const char *path) GW_MUST_CHECK;
+/* dsn: a connection string as libpq takes it; TLS as its sslmode says, verify-full if it says nothing. Creates and migrates the schema.
+ * GW_E_INVALID: no such string, or a schema of another kind or of a newer version; it stays as it is. */
+enum gw_err store_open_postgres(const char *dsn, struct store **ret_store) GW_MUST_CHECK;
+enum { STORE_REASON_MAX = 256 };
+/* Judges a connection string without connecting. reason: what is wrong and what helps, without the string. */
+enum gw_err store_check_dsn(const char *dsn, char reason[STORE_REASON_MAX]) GW_MUST_CHECK;
+/* The string for connections made from now on: a password that was changed. GW_E_INVALID: none; the old one stays. */
+enum gw_err store_use_dsn(struct store *s, struct view dsn) GW_MUST_CHECK;
+/* The same of store_open_postgres(); connects. reason: what is wrong and what helps, unless GW_OK. */
+enum gw_err store_probe_postgres(const char *dsn, char reason[STORE_REASON_MAX]) GW_MUST_CHECK;
 void store_close(struct store *s);
 
 /* Adds a row; GW_E_EXPIRED if a tombstone speaks against it; GW_E_IO also if the id is there already. */
@@ -127,5 +137,7 @@ bool store_is_watching(const struct store *s);
 /* Removes what ended by now_s, at most STORE_SWEEP_MAX rows a call; that many removed = call again. */
 enum gw_err store_sweep(struct store *s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed) GW_MUST_CHECK;
 
+/* "SQLite 3.40.1", "libpq 15.18" */
 const char *store_library_version(void);
+const char *store_client_version(void);
 void store_row_deinit(struct store_row *row);

@@ -1,106 +1,42 @@
-#include "store/store.h"
-#include "support.h"
+/* What every store promises, asked of each back end: _i % 2 is 0 for SQLite, 1 for PostgreSQL. */
+#include "pgkit.h"
+#include "storekit.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <sqlite3.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-static char dir[64], path[96];
+static struct pgkit pg;
 
-static void make_dir(void)
-{
-    snprintf(dir, sizeof(dir), "/tmp/test_store.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(path, sizeof(path), "%s/sessions.db", dir);
-}
-
-static void remove_dir(void)
-{
-    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal", ".lock"};
-    for (size_t i = 0; i < 5; i++) {
-        char name[128];
-        snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
-        unlink(name);
-    }
-    ck_assert_int_eq(rmdir(dir), 0);
-}
-
-static struct store *open_store(const char *name)
+static struct store *open_again(int backend, const char *path)
 {
     struct store *s = NULL;
-    ck_assert_int_eq(store_open(name, &s), GW_OK);
+    ck_assert_int_eq(backend % 2 == 0 ? store_open(path, &s) : store_open_postgres(pgkit_dsn(&pg), &s), GW_OK);
     return s;
 }
 
-static void set_id(uint8_t id[DIGEST_BYTES], unsigned n)
+static struct store *open_new(int backend)
 {
-    memset(id, 0, DIGEST_BYTES);
-    memcpy(id, &n, sizeof(n));
-}
-
-static enum gw_err put(struct store *s, unsigned n, int64_t seen_s, int64_t expires_s)
-{
-    struct store_row row = {.version = 1,
-                            .created_s = 1000,
-                            .seen_s = seen_s,
-                            .expires_s = expires_s,
-                            .label = BUF(STORE_SEALED_MAX),
-                            .secret = BUF(STORE_SEALED_MAX)};
-    set_id(row.id, n);
-    memset(row.sid_mac, 0x51, DIGEST_BYTES);
-    memset(row.sub_mac, 0x52, DIGEST_BYTES);
-    buf_puts(&row.label, "label\0with a zero");
-    for (int i = 0; i < 100; i++)
-        buf_puts(&row.secret, "secret bytes");
-    enum gw_err err = store_session_put(s, &row);
-    store_row_deinit(&row);
-    return err;
-}
-
-static enum gw_err get(struct store *s, unsigned n, struct store_row *ret_row)
-{
-    uint8_t id[DIGEST_BYTES];
-    set_id(id, n);
-    return store_session_get(s, id, ret_row);
-}
-
-static bool has(struct store *s, unsigned n)
-{
-    struct store_row row;
-    enum gw_err err = get(s, n, &row);
-    if (err == GW_OK)
-        store_row_deinit(&row);
-    return err == GW_OK;
-}
-
-static void run_sql(const char *sql)
-{
-    sqlite3 *db = NULL;
-    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-    ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
+    if (backend % 2 == 1)
+        pgkit_do(&pg, "SET client_min_messages = error; DROP SCHEMA IF EXISTS repogate CASCADE");
+    return open_again(backend, ":memory:");
 }
 
 START_TEST(gives_back_the_row_that_was_put)
 {
-    struct store *s = open_store(":memory:");
+    struct store *s = open_new(_i);
     struct store_row row;
-    ck_assert_int_eq(put(s, 7, 1001, 5000), GW_OK);
+    ck_assert_int_eq(give_birth(s, (struct birth){7, 0x51, 0x52, 777123, 778}), GW_OK);
     ck_assert_int_eq(get(s, 7, &row), GW_OK);
     ck_assert_int_eq(row.created_s, 1000);
     ck_assert_int_eq(row.seen_s, 1001);
     ck_assert_int_eq(row.expires_s, 5000);
+    ck_assert_int_eq(row.begun_ms, 777123);
+    ck_assert_int_eq(row.issued_s, 778);
+    ck_assert_int_eq(row.need, 0);
     ck_assert_int_eq(row.version, 1);
     ck_assert_uint_eq(row.sid_mac[31], 0x51);
     ck_assert_uint_eq(row.sub_mac[31], 0x52);
+    ck_assert_uint_eq(row.id[0], 7);
     ck_assert(view_eq(buf_view(&row.label), VIEW("label\0with a zero")));
     ck_assert_uint_eq(row.secret.n, 1200);
     store_row_deinit(&row);
@@ -108,25 +44,27 @@ START_TEST(gives_back_the_row_that_was_put)
 }
 END_TEST
 
-START_TEST(unknown_row_is_not_found_and_deleting_it_is_fine)
+START_TEST(unknown_row_is_not_found_and_ending_it_is_fine)
 {
-    struct store *s = open_store(":memory:");
+    struct store *s = open_new(_i);
     struct store_row row;
     uint8_t id[DIGEST_BYTES] = {1};
+    enum store_lease l;
     ck_assert_int_eq(store_session_get(s, id, &row), GW_E_NOTFOUND);
     ck_assert_int_eq(store_session_touch(s, id, 1), GW_E_NOTFOUND);
-    ck_assert_int_eq(store_session_end(s, id, 1000000, 0), GW_OK);
+    ck_assert_int_eq(store_session_need(s, id, 1), GW_E_NOTFOUND);
+    ck_assert_int_eq(store_session_lease(s, id, 1, 1000, 1060, true, &l), GW_E_NOTFOUND);
+    ck_assert_int_eq(store_session_release(s, id, 1), GW_OK);
+    ck_assert_int_eq(store_session_end(s, id, 1000000, 9000), GW_OK);
     store_close(s);
 }
 END_TEST
 
-START_TEST(deleted_row_is_gone)
+START_TEST(ended_row_is_gone)
 {
-    struct store *s = open_store(":memory:");
-    uint8_t id[DIGEST_BYTES];
-    set_id(id, 7);
+    struct store *s = open_new(_i);
     ck_assert_int_eq(put(s, 7, 1, 2), GW_OK);
-    ck_assert_int_eq(store_session_end(s, id, 1000000, 0), GW_OK);
+    ck_assert_int_eq(end_row(s, 7, 1000000, 9000), GW_OK);
     ck_assert(!has(s, 7));
     store_close(s);
 }
@@ -134,7 +72,7 @@ END_TEST
 
 START_TEST(same_id_twice_is_refused_and_the_first_stays)
 {
-    struct store *s = open_store(":memory:");
+    struct store *s = open_new(_i);
     struct store_row row;
     ck_assert_int_eq(put(s, 7, 11, 2000), GW_OK);
     ck_assert_int_eq(put(s, 7, 22, 2000), GW_E_IO);
@@ -147,7 +85,7 @@ END_TEST
 
 START_TEST(touch_moves_forward_only)
 {
-    struct store *s = open_store(":memory:");
+    struct store *s = open_new(_i);
     struct store_row row;
     uint8_t id[DIGEST_BYTES];
     set_id(id, 7);
@@ -156,29 +94,299 @@ START_TEST(touch_moves_forward_only)
     ck_assert_int_eq(store_session_touch(s, id, 1500), GW_OK);
     ck_assert_int_eq(get(s, 7, &row), GW_OK);
     ck_assert_int_eq(row.seen_s, 2000);
+    ck_assert_int_eq(row.version, 1);
     store_row_deinit(&row);
+    store_close(s);
+}
+END_TEST
+
+START_TEST(need_is_remembered_and_forgotten)
+{
+    struct store *s = open_new(_i);
+    uint8_t id[DIGEST_BYTES];
+    set_id(id, 7);
+    ck_assert_int_eq(put(s, 7, 1001, 5000), GW_OK);
+    for (int64_t need = INT64_C(1) << 47; need >= 0; need -= INT64_C(1) << 47) {
+        struct store_row row;
+        ck_assert_int_eq(store_session_need(s, id, need), GW_OK);
+        ck_assert_int_eq(get(s, 7, &row), GW_OK);
+        ck_assert_int_eq(row.need, need);
+        ck_assert_int_eq(row.version, 1);
+        store_row_deinit(&row);
+    }
     store_close(s);
 }
 END_TEST
 
 START_TEST(rows_over_the_cap_are_refused)
 {
-    struct store *s = open_store(":memory:");
-    struct store_row row = {.label = BUF(1), .secret = BUF(STORE_SEALED_MAX + 1)};
-    ck_assert_ptr_nonnull(buf_reserve(&row.secret, STORE_SEALED_MAX + 1));
+    struct store *s = open_new(_i);
+    struct store_row row;
+    fill_row(&row, &(struct birth){7, 1, 2, 10, 10});
+    row.secret.cap = STORE_SEALED_MAX + 1;
+    size_t more = STORE_SEALED_MAX + 1 - row.secret.n;
+    ck_assert_ptr_nonnull(buf_reserve(&row.secret, more));
     memset(row.secret.p, 1, STORE_SEALED_MAX + 1);
     row.secret.n = STORE_SEALED_MAX + 1;
     ck_assert_int_eq(store_session_put(s, &row), GW_E_LIMIT);
+    ck_assert_int_eq(store_session_replace(s, &row), GW_E_LIMIT);
     row.secret.n = STORE_SEALED_MAX;
     ck_assert_int_eq(store_session_put(s, &row), GW_OK);
+    ck_assert_int_eq(store_session_replace(s, &row), GW_OK);
     store_row_deinit(&row);
     store_close(s);
 }
 END_TEST
 
-START_TEST(attempt_is_used_once_until_swept)
+/* ---- logout against login ---- */
+
+enum farewell { OWN, BY_SID, BY_SUB, GIVES_WAY };
+
+/* At 2000 s of our clock, 2000000 ms, by sub with a logout token issued at 1900 s of the provider's; of the person 2 with session 1
+ * at the provider, who was logged in. */
+START_TEST(logins_under_way_at_a_logout_are_refused_and_later_ones_are_not)
 {
-    struct store *s = open_store(":memory:");
+    static const struct {
+        enum farewell how;
+        struct birth login;
+        enum gw_err err;
+    } CASES[] = {
+        {OWN, {8, 1, 2, 1990000, 1990}, GW_E_EXPIRED},    {OWN, {8, 1, 2, 2000000, 2000}, GW_E_EXPIRED},
+        {OWN, {8, 1, 2, 2000001, 1000}, GW_OK}, /* what the provider's clock says is not asked */
+        {OWN, {8, 3, 2, 1990000, 1990}, GW_OK}, /* another browser's */
+        {OWN, {8, 0, 2, 1990000, 1990}, GW_OK},           {BY_SID, {8, 1, 2, 1990000, 1990}, GW_E_EXPIRED},
+        {BY_SID, {8, 1, 2, 2990000, 2990}, GW_E_EXPIRED}, /* that session is over for good */
+        {BY_SID, {8, 3, 2, 1990000, 1990}, GW_OK},        {BY_SUB, {8, 1, 2, 1990000, 1890}, GW_E_EXPIRED},
+        {BY_SUB, {8, 3, 2, 2000000, 2010}, GW_E_EXPIRED}, /* began before; the code was redeemed after */
+        {BY_SUB, {8, 0, 2, 2990000, 1900}, GW_E_EXPIRED}, /* our clock is ahead of the provider's */
+        {BY_SUB, {8, 1, 2, 2000001, 1901}, GW_OK},        {BY_SUB, {8, 1, 4, 1990000, 1890}, GW_OK}, /* somebody else */
+        {GIVES_WAY, {8, 1, 2, 1990000, 1990}, GW_OK},
+    };
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct store *s = open_new(_i);
+        ck_assert_int_eq(give_birth(s, (struct birth){7, 1, 2, 1000000, 1000}), GW_OK);
+        if (CASES[i].how == BY_SID)
+            ck_assert_uint_eq(revoke_by(s, false, 1, INT64_MAX, 2000000), 1);
+        else if (CASES[i].how == BY_SUB)
+            ck_assert_uint_eq(revoke_by(s, true, 2, 1900, 2000000), 1);
+        else
+            ck_assert_int_eq(end_row(s, 7, 2000000, CASES[i].how == OWN ? 9000 : 0), GW_OK);
+        ck_assert(!has(s, 7));
+        ck_assert_msg(give_birth(s, CASES[i].login) == CASES[i].err, "case %zu", i);
+        ck_assert_int_eq(has(s, 8), CASES[i].err == GW_OK);
+        store_close(s);
+    }
+}
+END_TEST
+
+START_TEST(logout_of_a_session_without_sid_speaks_to_the_persons_logins)
+{
+    struct store *s = open_new(_i);
+    ck_assert_int_eq(give_birth(s, (struct birth){7, 0, 2, 1000000, 1000}), GW_OK);
+    ck_assert_int_eq(end_row(s, 7, 2000000, 9000), GW_OK);
+    ck_assert_int_eq(give_birth(s, (struct birth){8, 0, 2, 1990000, 1990}), GW_E_EXPIRED);
+    ck_assert_int_eq(give_birth(s, (struct birth){9, 0, 4, 1990000, 1990}), GW_OK);
+    store_close(s);
+}
+END_TEST
+
+START_TEST(tombstones_add_up_and_are_swept_when_their_time_has_come)
+{
+    struct store *s = open_new(_i);
+    size_t n;
+    ck_assert_uint_eq(revoke_by(s, true, 2, 1900, 2000000), 0);
+    ck_assert_uint_eq(revoke_by(s, true, 2, 1800, 2100000), 0); /* told late */
+    ck_assert_int_eq(give_birth(s, (struct birth){8, 1, 2, 2200000, 1850}), GW_E_EXPIRED);
+    ck_assert_int_eq(give_birth(s, (struct birth){8, 1, 2, 2050000, 2000}), GW_E_EXPIRED);
+    ck_assert_int_eq(store_sweep(s, 8999, 60, &n), GW_OK);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(give_birth(s, (struct birth){8, 1, 2, 2050000, 2000}), GW_E_EXPIRED);
+    ck_assert_int_eq(store_sweep(s, 9000, 60, &n), GW_OK);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(give_birth(s, (struct birth){8, 1, 2, 2050000, 2000}), GW_OK);
+    store_close(s);
+}
+END_TEST
+
+START_TEST(revocation_by_sub_ends_all_that_was_issued_by_then_and_spares_what_came_later)
+{
+    struct store *s = open_new(_i);
+    ck_assert_int_eq(give_birth(s, (struct birth){1, 1, 2, 1000000, 1000}), GW_OK);
+    ck_assert_int_eq(give_birth(s, (struct birth){2, 3, 2, 1000000, 1900}), GW_OK);
+    ck_assert_int_eq(give_birth(s, (struct birth){3, 0, 2, 1000000, 1901}), GW_OK);
+    ck_assert_int_eq(give_birth(s, (struct birth){4, 1, 4, 1000000, 1000}), GW_OK);
+    ck_assert_uint_eq(revoke_by(s, true, 2, 1900, 2000000), 2);
+    ck_assert(!has(s, 1));
+    ck_assert(!has(s, 2));
+    ck_assert(has(s, 3));
+    ck_assert(has(s, 4));
+    /* It began before the logout was told, and lives on: its refresh must not end it. */
+    ck_assert_int_eq(replace(s, 3, 1, "newer"), GW_OK);
+    ck_assert_uint_eq(revoke_by(s, true, 2, 1900, 2000000), 0); /* the same again */
+    ck_assert(has(s, 3));
+    store_close(s);
+}
+END_TEST
+
+START_TEST(revocation_that_names_itself_is_done_once_and_all_of_it_or_nothing)
+{
+    struct store *s = open_new(_i);
+    uint8_t once[DIGEST_BYTES] = {1}, name[DIGEST_BYTES] = {0x12}, other[DIGEST_BYTES] = {0x21}, free_name[DIGEST_BYTES] = {0x32};
+    struct store_revocation r = {.issued_until_s = INT64_MAX,
+                                 .begun_until_ms = 2000000,
+                                 .tomb_s = 9000,
+                                 .once = once,
+                                 .once_name = name,
+                                 .once_until_s = 600};
+    size_t n = 0;
+    set_mac(r.mac, 1);
+    ck_assert_int_eq(give_birth(s, (struct birth){7, 1, 2, 1000000, 1000}), GW_OK);
+    ck_assert_int_eq(give_birth(s, (struct birth){8, 3, 2, 1000000, 1000}), GW_OK);
+    ck_assert_int_eq(store_revoke(s, &r, count_removed, &n), GW_OK);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(store_revoke(s, &r, count_removed, &n), GW_E_EXPIRED);
+    set_mac(r.mac, 3);
+    ck_assert_int_eq(store_revoke(s, &r, count_removed, &n), GW_E_EXPIRED);
+    r.once = other;
+    ck_assert_int_eq(store_revoke(s, &r, count_removed, &n), GW_E_INVALID);
+    ck_assert(has(s, 8));
+    ck_assert_int_eq(store_use_once(s, name, 600), GW_E_EXPIRED);
+    r.once_name = free_name; /* what was refused has marked nothing */
+    ck_assert_int_eq(store_revoke(s, &r, count_removed, &n), GW_OK);
+    ck_assert_uint_eq(n, 2);
+    ck_assert(!has(s, 8));
+    store_close(s);
+}
+END_TEST
+
+START_TEST(revocation_of_nobody_is_refused)
+{
+    struct store *s = open_new(_i);
+    struct store_revocation r = {.issued_until_s = INT64_MAX, .begun_until_ms = 1, .tomb_s = 9000};
+    size_t n = 0;
+    ck_assert_int_eq(give_birth(s, (struct birth){7, 0, 2, 1000000, 1000}), GW_OK);
+    ck_assert_int_eq(store_revoke(s, &r, count_removed, &n), GW_E_INVALID);
+    ck_assert(has(s, 7));
+    store_close(s);
+}
+END_TEST
+
+/* ---- refreshing ---- */
+
+START_TEST(replace_takes_the_row_of_that_version_and_never_adds_one)
+{
+    struct store *s = open_new(_i);
+    struct store_row row;
+    ck_assert_int_eq(replace(s, 7, 1, "nothing"), GW_E_NOTFOUND);
+    ck_assert(!has(s, 7));
+    ck_assert_int_eq(give_birth(s, (struct birth){7, 1, 2, 1000000, 1000}), GW_OK);
+    ck_assert_int_eq(replace(s, 7, 2, "too new"), GW_E_NOTFOUND);
+    ck_assert_int_eq(replace(s, 7, 1, "newer"), GW_OK);
+    ck_assert_int_eq(replace(s, 7, 1, "too late"), GW_E_NOTFOUND);
+    ck_assert_int_eq(get(s, 7, &row), GW_OK);
+    ck_assert_int_eq(row.version, 2);
+    ck_assert(view_eq(buf_view(&row.secret), VIEW("newer")));
+    ck_assert(view_eq(buf_view(&row.label), VIEW("another label")));
+    ck_assert_int_eq(row.begun_ms, 1000000);
+    ck_assert_int_eq(row.expires_s, 5000);
+    store_row_deinit(&row);
+    store_close(s);
+}
+END_TEST
+
+START_TEST(logout_during_a_refresh_leaves_nothing_to_replace)
+{
+    struct store *s = open_new(_i);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(give_birth(s, (struct birth){7, 1, 2, 3000000, 3000}), GW_OK);
+        ck_assert_int_eq(lease(s, 7, 1, 1000, 1060, true), STORE_LEASE_TAKEN);
+        if (i == 0)
+            ck_assert_int_eq(end_row(s, 7, 2000000, 9000), GW_OK);
+        else
+            ck_assert_uint_eq(revoke_by(s, false, 1, INT64_MAX, 2000000), 1);
+        ck_assert_int_eq(replace(s, 7, 1, "newer"), GW_E_NOTFOUND);
+        ck_assert(!has(s, 7));
+    }
+    store_close(s);
+}
+END_TEST
+
+START_TEST(one_at_a_time_has_the_lease)
+{
+    struct store *s = open_new(_i);
+    uint8_t id[DIGEST_BYTES];
+    set_id(id, 7);
+    ck_assert_int_eq(give_birth(s, (struct birth){7, 1, 2, 1000000, 1000}), GW_OK);
+    for (int is_granting = 0; is_granting < 2; is_granting++) {
+        int64_t version = 1 + is_granting;
+        ck_assert_int_eq(lease(s, 7, version + 1, 1000, 1060, is_granting), STORE_LEASE_CHANGED);
+        ck_assert_int_eq(lease(s, 7, version, 1000, 1060, is_granting), STORE_LEASE_TAKEN);
+        ck_assert_int_eq(lease(s, 7, version, 1000, 1060, is_granting), STORE_LEASE_HELD);
+        ck_assert_int_eq(store_session_release(s, id, version), GW_OK);
+        ck_assert_int_eq(lease(s, 7, version, 1000, 1060, is_granting), STORE_LEASE_TAKEN);
+        ck_assert_int_eq(replace(s, 7, version, "newer"), GW_OK); /* ends it */
+        ck_assert_int_eq(lease(s, 7, version, 1000, 1060, is_granting), STORE_LEASE_CHANGED);
+    }
+    ck_assert_int_eq(lease(s, 7, 3, 1000, 1060, true), STORE_LEASE_TAKEN);
+    store_close(s);
+}
+END_TEST
+
+START_TEST(lease_that_lapsed_passes_on_unless_a_refresh_token_was_spent)
+{
+    struct store *s = open_new(_i);
+    ck_assert_int_eq(give_birth(s, (struct birth){7, 1, 2, 1000000, 1000}), GW_OK);
+    ck_assert_int_eq(lease(s, 7, 1, 1000, 1000, false), STORE_LEASE_TAKEN); /* for no time at all */
+    ck_assert_int_eq(lease(s, 7, 1, 1000, 1000, true), STORE_LEASE_TAKEN);
+    ck_assert_int_eq(lease(s, 7, 1, 1000, 1060, false), STORE_LEASE_LOST);
+    ck_assert(!has(s, 7));
+    store_close(s);
+}
+END_TEST
+
+/* ---- listing ---- */
+
+struct listed {
+    struct store *s;
+    unsigned ids[16];
+    size_t n;
+    uint8_t last[DIGEST_BYTES];
+};
+
+static void on_listed(void *arg, const struct store_row *row)
+{
+    struct listed *l = arg;
+    memcpy(l->last, row->id, DIGEST_BYTES);
+    ck_assert_uint_eq(row->secret.n, 0);
+    ck_assert(view_eq(buf_view(&row->label), VIEW("label\0with a zero")));
+    ck_assert(has(l->s, row->id[0])); /* the store may be used here */
+    l->ids[l->n++] = row->id[0];
+}
+
+START_TEST(lists_what_lives_page_by_page)
+{
+    struct store *s = open_new(_i);
+    struct listed l = {.s = s};
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert_int_eq(put(s, i, 1000, i == 4 ? 1500 : 5000), GW_OK);
+    ck_assert_int_eq(store_session_list(s, NULL, 3, 1500, on_listed, &l), GW_OK);
+    ck_assert_uint_eq(l.n, 3);
+    ck_assert_int_eq(store_session_list(s, l.last, 3, 1500, on_listed, &l), GW_OK);
+    ck_assert_uint_eq(l.n, 6);
+    ck_assert_int_eq(store_session_list(s, l.last, 4, 1500, on_listed, &l), GW_OK);
+    ck_assert_uint_eq(l.n, 9);
+    for (unsigned i = 0; i < 9; i++)
+        ck_assert_uint_eq(l.ids[i], i < 4 ? i : i + 1);
+    ck_assert_int_eq(store_session_list(s, NULL, STORE_LIST_MAX + 1, 1500, on_listed, &l), GW_E_LIMIT);
+    store_close(s);
+}
+END_TEST
+
+/* ---- once ---- */
+
+START_TEST(what_is_used_once_is_used_once_until_swept)
+{
+    struct store *s = open_new(_i);
     uint8_t id[DIGEST_BYTES] = {9};
     size_t n = 0;
     ck_assert_int_eq(store_use_once(s, id, 600), GW_OK);
@@ -188,9 +396,48 @@ START_TEST(attempt_is_used_once_until_swept)
     ck_assert_int_eq(store_use_once(s, id, 600), GW_E_EXPIRED);
     ck_assert_int_eq(store_sweep(s, 600, 60, &n), GW_OK);
     ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(store_use_once(s, id, 1200), GW_OK);
     store_close(s);
 }
 END_TEST
+
+struct racer {
+    struct store *s;
+    enum gw_err err;
+};
+
+static void *race(void *arg)
+{
+    struct racer *r = arg;
+    static const uint8_t id[DIGEST_BYTES] = {3};
+    r->err = store_use_once(r->s, id, 600);
+    return NULL;
+}
+
+START_TEST(of_many_who_use_it_at_once_one_wins)
+{
+    enum { N = 8 };
+    struct store *s = open_new(_i), *other = _i % 2 == 0 ? s : open_again(_i, NULL);
+    struct racer racers[N];
+    pthread_t threads[N];
+    int n_won = 0;
+    for (int i = 0; i < N; i++) {
+        racers[i] = (struct racer){i % 2 == 0 ? s : other, GW_E_IO};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        pthread_join(threads[i], NULL);
+        n_won += racers[i].err == GW_OK;
+        ck_assert(racers[i].err == GW_OK || racers[i].err == GW_E_EXPIRED);
+    }
+    ck_assert_int_eq(n_won, 1);
+    if (other != s)
+        store_close(other);
+    store_close(s);
+}
+END_TEST
+
+/* ---- sweeping ---- */
 
 START_TEST(sweep_takes_what_ended_and_leaves_the_rest)
 {
@@ -202,7 +449,7 @@ START_TEST(sweep_takes_what_ended_and_leaves_the_rest)
         {8000, 20000, false}, {7000, 9000, false},  {10000, 20000, true},
     };
     enum { N = sizeof(CASES) / sizeof(CASES[0]) };
-    struct store *s = open_store(":memory:");
+    struct store *s = open_new(_i);
     size_t n = 0;
     for (unsigned i = 0; i < N; i++)
         ck_assert_int_eq(put(s, i, CASES[i].seen_s, CASES[i].expires_s), GW_OK);
@@ -216,7 +463,7 @@ END_TEST
 
 START_TEST(sweep_is_bounded)
 {
-    struct store *s = open_store(":memory:");
+    struct store *s = open_new(_i);
     size_t n = 0;
     uint8_t id[DIGEST_BYTES];
     for (unsigned i = 0; i < STORE_SWEEP_MAX + 200; i++)
@@ -235,294 +482,131 @@ START_TEST(sweep_is_bounded)
 }
 END_TEST
 
-struct racer {
-    struct store *s;
-    enum gw_err err;
-};
-
-static void *race(void *arg)
-{
-    struct racer *r = arg;
-    static const uint8_t id[DIGEST_BYTES] = {3};
-    r->err = store_use_once(r->s, id, 600);
-    return NULL;
-}
-
-START_TEST(T6_of_many_who_use_an_attempt_at_once_one_wins)
-{
-    enum { N = 8 };
-    struct store *s = open_store(":memory:");
-    struct racer racers[N];
-    pthread_t threads[N];
-    int n_won = 0;
-    for (int i = 0; i < N; i++) {
-        racers[i] = (struct racer){s, GW_E_IO};
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
-    }
-    for (int i = 0; i < N; i++) {
-        pthread_join(threads[i], NULL);
-        n_won += racers[i].err == GW_OK;
-        ck_assert(racers[i].err == GW_OK || racers[i].err == GW_E_EXPIRED);
-    }
-    ck_assert_int_eq(n_won, 1);
-    store_close(s);
-}
-END_TEST
-
-START_TEST(rows_outlive_a_restart)
+START_TEST(rows_tombstones_and_what_was_used_outlive_a_restart)
 {
     uint8_t id[DIGEST_BYTES] = {9};
-    make_dir();
-    struct store *s = open_store(path);
+    char dir[] = "/tmp/test_store.XXXXXX", path[64], name[80];
+    static const char *const SUFFIXES[] = {"", "-wal", "-shm", ".lock"};
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/sessions.db", dir);
+    if (_i % 2 == 1)
+        store_close(open_new(_i));
+    struct store *s = open_again(_i, path);
     ck_assert_int_eq(put(s, 7, 1, 2), GW_OK);
+    ck_assert_uint_eq(revoke_by(s, true, 2, 1900, 2000000), 0);
     ck_assert_int_eq(store_use_once(s, id, 600), GW_OK);
     store_close(s);
-    s = open_store(path);
+    s = open_again(_i, path);
     ck_assert(has(s, 7));
+    ck_assert_int_eq(give_birth(s, (struct birth){8, 1, 2, 1990000, 1990}), GW_E_EXPIRED);
     ck_assert_int_eq(store_use_once(s, id, 600), GW_E_EXPIRED);
     store_close(s);
-    remove_dir();
-}
-END_TEST
-
-static mode_t mode_of(const char *suffix)
-{
-    char name[128];
-    struct stat st;
-    snprintf(name, sizeof(name), "%s%s", path, suffix);
-    ck_assert_int_eq(stat(name, &st), 0);
-    return st.st_mode & 07777;
-}
-
-START_TEST(G10_files_are_for_their_owner_alone)
-{
-    make_dir();
-    umask(0);
-    if (_i == 1) { /* made by somebody less careful */
-        FILE *f = fopen(path, "w");
-        ck_assert_ptr_nonnull(f);
-        fclose(f);
-        ck_assert_int_eq(chmod(path, 0666), 0);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(name, sizeof(name), "%s%s", path, SUFFIXES[i]);
+        unlink(name);
     }
-    struct store *s = open_store(path);
-    ck_assert_int_eq(put(s, 7, 1, 2), GW_OK);
-    ck_assert_uint_eq(mode_of(""), 0600);
-    ck_assert_uint_eq(mode_of("-wal"), 0600);
-    ck_assert_uint_eq(mode_of("-shm"), 0600);
-    store_close(s);
-    remove_dir();
+    ck_assert_int_eq(rmdir(dir), 0);
 }
 END_TEST
 
-static void slurp(char *out, size_t cap, size_t *ret_n)
+/* ---- telling ---- */
+
+struct heard {
+    int n;
+    enum store_change change;
+    uint8_t id[DIGEST_BYTES];
+};
+
+/* Stores tell of what they did in the call that did it, so what is heard here needs no lock once a listener's first word is passed
+ * over. */
+static void on_change(void *arg, enum store_change change, const uint8_t id[DIGEST_BYTES])
 {
-    FILE *f = fopen(path, "r");
-    ck_assert_ptr_nonnull(f);
-    *ret_n = fread(out, 1, cap, f);
-    fclose(f);
+    struct heard *h = arg;
+    if (change == STORE_UNKNOWN)
+        return;
+    h->n++;
+    h->change = change;
+    memcpy(h->id, id, DIGEST_BYTES);
 }
 
-START_TEST(refuses_what_it_does_not_know_and_leaves_it_alone)
-{
-    static const char *const SQL[] = {"CREATE TABLE session (id); PRAGMA user_version = 3", "CREATE TABLE other (x)", NULL};
-    static char before[65536], after[65536];
-    size_t n_before, n_after;
-    struct store *s = NULL;
-    make_dir();
-    if (SQL[_i] != NULL) {
-        run_sql(SQL[_i]);
-    } else {
-        FILE *f = fopen(path, "w");
-        ck_assert_ptr_nonnull(f);
-        for (int i = 0; i < 1000; i++)
-            fputs("this is no database ", f);
-        fclose(f);
-    }
-    slurp(before, sizeof(before), &n_before);
-    ck_assert_int_eq(store_probe(path), GW_E_INVALID);
-    ck_assert_int_eq(store_open(path, &s), GW_E_INVALID);
-    ck_assert_ptr_null(s);
-    slurp(after, sizeof(after), &n_after);
-    ck_assert_uint_eq(n_before, n_after);
-    ck_assert_mem_eq(before, after, n_before);
-    remove_dir();
-}
-END_TEST
+#define ck_heard(h, what, of)                 \
+    do {                                      \
+        ck_assert_int_eq((h).n, 1);           \
+        ck_assert_int_eq((h).change, (what)); \
+        ck_assert_uint_eq((h).id[0], (of));   \
+        (h).n = 0;                            \
+    } while (0)
 
-static int count_files(void)
+START_TEST(tells_of_each_row_that_it_ends_or_changes_in_the_call)
 {
-    DIR *d = opendir(dir);
-    int n = 0;
-    ck_assert_ptr_nonnull(d);
-    while (readdir(d) != NULL)
-        n++;
-    closedir(d);
-    return n;
-}
-
-START_TEST(probing_makes_nothing_and_is_in_nobodys_way)
-{
-    make_dir();
-    int n_files = count_files();
-    ck_assert_int_eq(store_probe(path), GW_OK);
-    ck_assert_int_eq(count_files(), n_files);
-    run_sql(""); /* an empty file */
-    ck_assert_int_eq(store_probe(path), GW_OK);
-    struct store *s = open_store(path);
-    n_files = count_files();
-    ck_assert_int_eq(store_probe(path), GW_OK);
+    struct store *s = open_new(_i);
+    struct heard h = {.n = 0};
+    uint8_t id[DIGEST_BYTES];
+    store_watch(s, on_change, &h);
+    for (unsigned i = 1; i < 5; i++)
+        ck_assert_int_eq(give_birth(s, (struct birth){i, (uint8_t)(10 + i), 2, 1000000, 1000}), GW_OK);
+    ck_assert_int_eq(h.n, 0);
+    set_id(id, 1);
+    ck_assert_int_eq(store_session_need(s, id, 5), GW_OK);
+    ck_heard(h, STORE_CHANGED, 1);
+    ck_assert_int_eq(replace(s, 1, 1, "newer"), GW_OK);
+    ck_heard(h, STORE_CHANGED, 1);
+    ck_assert_int_eq(store_session_touch(s, id, 4000), GW_OK);
+    ck_assert_int_eq(lease(s, 2, 1, 1000, 1000, true), STORE_LEASE_TAKEN);
+    ck_assert_int_eq(h.n, 0);
+    ck_assert_int_eq(lease(s, 2, 1, 1000, 1060, true), STORE_LEASE_LOST);
+    ck_heard(h, STORE_ENDED, 2);
+    ck_assert_int_eq(end_row(s, 3, 2000000, 9000), GW_OK);
+    ck_heard(h, STORE_ENDED, 3);
+    ck_assert_int_eq(end_row(s, 3, 2000000, 9000), GW_OK);
+    ck_assert_int_eq(h.n, 0);
+    ck_assert_uint_eq(revoke_by(s, false, 14, INT64_MAX, 2000000), 1);
+    ck_heard(h, STORE_ENDED, 4);
     store_close(s);
-    ck_assert_int_eq(store_probe(path), GW_OK);
-    ck_assert_int_le(count_files(), n_files);
-    s = open_store(path);
-    store_close(s);
-    remove_dir();
-}
-END_TEST
-
-START_TEST(row_of_odd_lengths_or_types_is_a_failure_not_an_answer)
-{
-    static const char *const SQL[] = {
-        "UPDATE session SET sid_mac = x'00'",
-        "UPDATE session SET sub_mac = zeroblob(33)",
-        "UPDATE session SET secret = zeroblob(262145)",
-    };
-    char sql[256];
-    struct store_row row;
-    make_dir();
-    struct store *s = open_store(path);
-    ck_assert_int_eq(put(s, 7, 1, 2), GW_OK);
-    store_close(s);
-    snprintf(sql, sizeof(sql), "PRAGMA ignore_check_constraints = ON; %s", SQL[_i]);
-    run_sql(sql);
-    s = open_store(path);
-    ck_assert_int_eq(get(s, 7, &row), GW_E_IO);
-    store_close(s);
-    remove_dir();
-}
-END_TEST
-
-START_TEST(missing_directory_is_an_io_error)
-{
-    struct store *s = NULL;
-    ck_assert_int_eq(store_open("/tmp/test_store.there-is-none/x/sessions.db", &s), GW_E_IO);
-    ck_assert_ptr_null(s);
-}
-END_TEST
-
-/* In a process of its own (Check forks), since rights are given up for good. */
-START_TEST(directory_or_file_that_may_not_be_written_is_an_io_error)
-{
-    struct store *s = NULL;
-    make_dir();
-    if (_i > 0)
-        store_close(open_store(path));
-    if (_i == 2) { /* the file may be written, but no WAL beside it */
-        ck_assert_int_eq(chown(path, geteuid() == 0 ? 65534 : geteuid(), getegid()), 0);
-    }
-    ck_assert_int_eq(chmod(dir, 0555), 0);
-    if (geteuid() == 0)
-        ck_assert_int_eq(seteuid(65534), 0);
-    else if (_i == 1)
-        ck_assert_int_eq(chmod(path, 0400), 0);
-    ck_assert_int_eq(store_open(path, &s), GW_E_IO);
-    ck_assert_ptr_null(s);
-    if (getuid() == 0)
-        ck_assert_int_eq(seteuid(0), 0);
-    ck_assert_int_eq(chmod(dir, 0755), 0);
-    remove_dir();
-}
-END_TEST
-
-/* These stand before the C library's, so that what SQLite syncs can be counted. */
-static int n_syncs;
-
-int fdatasync(int fd)
-{
-    n_syncs++;
-    return (int)syscall(SYS_fdatasync, fd);
-}
-
-int fsync(int fd)
-{
-    n_syncs++;
-    return (int)syscall(SYS_fsync, fd);
-}
-
-/* What an answered call must keep through a loss of power: that a session ended and that an attempt was used. */
-START_TEST(logouts_and_used_attempts_wait_for_the_disk_and_logins_do_not)
-{
-    uint8_t id[DIGEST_BYTES], other[DIGEST_BYTES] = {9};
-    make_dir();
-    set_id(id, 7);
-    struct store *s = open_store(path);
-    for (int round = 0; round < 3; round++) {
-        ck_assert_int_eq(put(s, 7, 1, 2), GW_OK);
-        n_syncs = 0;
-        ck_assert_int_eq(put(s, 8 + (unsigned)round, 1, 2), GW_OK);
-        ck_assert_int_eq(store_session_touch(s, id, 5), GW_OK);
-        ck_assert_int_eq(n_syncs, 0);
-        ck_assert_int_eq(store_session_end(s, id, 1000000, 0), GW_OK);
-        ck_assert_int_ge(n_syncs, 1);
-        n_syncs = 0;
-        other[0]++;
-        ck_assert_int_eq(store_use_once(s, other, 600), GW_OK);
-        ck_assert_int_ge(n_syncs, 1);
-    }
-    store_close(s);
-    remove_dir();
-}
-END_TEST
-
-START_TEST(full_disk_is_an_io_error_and_passes)
-{
-    struct rlimit full = {.rlim_cur = 0, .rlim_max = RLIM_INFINITY}, before;
-    uint8_t id[DIGEST_BYTES] = {9};
-    make_dir();
-    struct store *s = open_store(path);
-    ck_assert_int_eq(put(s, 7, 1, 2), GW_OK);
-    signal(SIGXFSZ, SIG_IGN);
-    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
-    full.rlim_max = before.rlim_max;
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &full), 0);
-    enum gw_err put_err = put(s, 8, 1, 2), use_err = store_use_once(s, id, 600);
-    bool is_read = has(s, 7);
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
-    ck_assert_int_eq(put_err, GW_E_IO);
-    ck_assert_int_eq(use_err, GW_E_IO);
-    ck_assert(is_read);
-    ck_assert(!has(s, 8));
-    ck_assert_int_eq(put(s, 8, 1, 2), GW_OK);
-    ck_assert_int_eq(store_use_once(s, id, 600), GW_OK);
-    store_close(s);
-    remove_dir();
+    ck_assert_int_eq(h.n, 0);
 }
 END_TEST
 
 int main(void)
 {
+    const TTest *const promises[] = {
+        gives_back_the_row_that_was_put,
+        unknown_row_is_not_found_and_ending_it_is_fine,
+        ended_row_is_gone,
+        same_id_twice_is_refused_and_the_first_stays,
+        touch_moves_forward_only,
+        need_is_remembered_and_forgotten,
+        rows_over_the_cap_are_refused,
+        logins_under_way_at_a_logout_are_refused_and_later_ones_are_not,
+        logout_of_a_session_without_sid_speaks_to_the_persons_logins,
+        tombstones_add_up_and_are_swept_when_their_time_has_come,
+        revocation_by_sub_ends_all_that_was_issued_by_then_and_spares_what_came_later,
+        revocation_that_names_itself_is_done_once_and_all_of_it_or_nothing,
+        revocation_of_nobody_is_refused,
+        replace_takes_the_row_of_that_version_and_never_adds_one,
+        logout_during_a_refresh_leaves_nothing_to_replace,
+        one_at_a_time_has_the_lease,
+        lease_that_lapsed_passes_on_unless_a_refresh_token_was_spent,
+        lists_what_lives_page_by_page,
+        what_is_used_once_is_used_once_until_swept,
+        of_many_who_use_it_at_once_one_wins,
+        sweep_takes_what_ended_and_leaves_the_rest,
+        sweep_is_bounded,
+        rows_tombstones_and_what_was_used_outlive_a_restart,
+        tells_of_each_row_that_it_ends_or_changes_in_the_call,
+    };
     Suite *suite = suite_create("store");
     TCase *t = tcase_create("store");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, gives_back_the_row_that_was_put);
-    tcase_add_test(t, unknown_row_is_not_found_and_deleting_it_is_fine);
-    tcase_add_test(t, deleted_row_is_gone);
-    tcase_add_test(t, same_id_twice_is_refused_and_the_first_stays);
-    tcase_add_test(t, touch_moves_forward_only);
-    tcase_add_test(t, rows_over_the_cap_are_refused);
-    tcase_add_test(t, attempt_is_used_once_until_swept);
-    tcase_add_test(t, sweep_takes_what_ended_and_leaves_the_rest);
-    tcase_add_test(t, sweep_is_bounded);
-    tcase_add_test(t, T6_of_many_who_use_an_attempt_at_once_one_wins);
-    tcase_add_test(t, rows_outlive_a_restart);
-    tcase_add_loop_test(t, G10_files_are_for_their_owner_alone, 0, 2);
-    tcase_add_loop_test(t, refuses_what_it_does_not_know_and_leaves_it_alone, 0, 3);
-    tcase_add_test(t, probing_makes_nothing_and_is_in_nobodys_way);
-    tcase_add_loop_test(t, row_of_odd_lengths_or_types_is_a_failure_not_an_answer, 0, 3);
-    tcase_add_test(t, missing_directory_is_an_io_error);
-    tcase_add_loop_test(t, directory_or_file_that_may_not_be_written_is_an_io_error, 0, 3);
-    tcase_add_test(t, logouts_and_used_attempts_wait_for_the_disk_and_logins_do_not);
-    tcase_add_test(t, full_disk_is_an_io_error_and_passes);
+    if (!pgkit_start(&pg)) {
+        fprintf(stderr, "store: no PostgreSQL server\n");
+        pgkit_remove(&pg);
+        return EXIT_FAILURE;
+    }
+    tcase_set_timeout(t, 120);
+    for (size_t i = 0; i < sizeof(promises) / sizeof(promises[0]); i++)
+        tcase_add_loop_test(t, promises[i], 0, 2);
     suite_add_tcase(suite, t);
-    return support_run(suite);
+    int status = support_run(suite);
+    pgkit_remove(&pg);
+    return status;
 }
