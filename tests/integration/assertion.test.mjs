@@ -80,7 +80,7 @@ for (const topology of TOPOLOGIES) {
       assert.equal(answer.headers['x-repogate-assertion'], undefined);
     });
 
-    test('G: somebody else, whom the policy allows, does not get into this one; nor does the owner by another repository', async () => {
+    test('D4, D6, F4, G15: somebody else, whom the policy allows, does not get into this one; nor does the owner by another repository', async () => {
       for (const [username, path] of [['dave', SITE], ['admin', SITE], ['dora', '/github/acme/vault'], ['dora', '/github/acme/handbook']]) {
         const cookie = await sessionCookie(the, username);
         const seen = the.workspace.requests.length;
@@ -117,7 +117,7 @@ for (const topology of TOPOLOGIES) {
       side.terminate();
     });
 
-    test('what a client sends by its name, in any spelling, never takes its place', async () => {
+    test('H1, H2, H9: what a client sends by its name, in any spelling, never takes its place', async () => {
       for (const name of ['X-Repogate-Assertion', 'x-repogate-assertion', 'X_Repogate_Assertion', 'X.Repogate.Assertion', 'X-Repogate_Assertion']) {
         const { answers } = await converse(Number(new URL(the.url).port), requestBytes({ target: `${SITE}/echo`, headers: { Host: new URL(the.url).host, Cookie: dora }, lines: [`${name}: a.b.c`] }));
         // NGINX refuses or drops names with an underscore or a dot; what passes is ours alone.
@@ -172,7 +172,7 @@ describe('the guard', () => {
     assert.deepEqual(reasonOf(await knock(the)), 'assertion_missing');
   });
 
-  test('T2, T3, T10: no other algorithm, key or signature', async () => {
+  test('E1, T2, T3, T10: no other algorithm, key or signature', async () => {
     fresh();
     const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const pem = createPublicKey(key.key).export({ type: 'spki', format: 'pem' });
@@ -195,7 +195,7 @@ describe('the guard', () => {
     await expectRefused(encode({ ...header, kid: 'unknown' }, claims, (input) => signWith(key.key, input)), 'an unknown kid');
   });
 
-  test('G5, G14, I6: nobody else\'s: workspace, owner, issuer', async () => {
+  test('D6, F4, G5, G14, G15, I6: nobody else\'s: workspace, owner, issuer', async () => {
     fresh();
     const { aud, sub, iss } = claims;
     for (const other of ['ws-00000000000000000000', aud.toUpperCase(), `${aud}0`, aud.slice(0, -1), '', null, [], [aud, 'ws-00000000000000000000'], ['ws-00000000000000000000', aud], { aud }, 0]) await expectRefused(minted({ aud: other }), `aud ${JSON.stringify(other)}`);
@@ -229,7 +229,7 @@ describe('the guard', () => {
     assert.doesNotMatch(answers[0].body, /repogate-assertion/i);
   });
 
-  test('H: the rest of the request comes through as the gateway sent it', async () => {
+  test('H6: the rest of the request comes through as the gateway sent it', async () => {
     fresh();
     const answer = await knock(the, { assertions: [minted()], path: '/echo/%7Ea?x=1&y=%20', headers: { Host: 'dev.example.org' },
       lines: ['X-authentik-username: dora', 'X-Forwarded-Host: dev.example.org', 'Cookie: a=1', 'Cookie: b=2', 'Accept: */*', 'Keep-Alive: 1', 'TE: trailers', 'K-Original-Host: x', 'Proxy-Authorization: x'] });
@@ -248,7 +248,7 @@ describe('the guard', () => {
     }
   });
 
-  test('its log says why, and never shows an assertion', async () => {
+  test('L3: its log says why, and never shows an assertion', async () => {
     fresh();
     await expectRefused(minted({ exp: now() - 60, iat: now() - 120 }), 'expired');
     await waitFor('the line', () => /refused.*expired/.test(the.guard.output()));
@@ -341,7 +341,7 @@ describe('the gateway\'s assertion', () => {
     assert.deepEqual([refused.status, refused.json().reason], [503, 'identity_too_large']);
   });
 
-  test('its keys are public, cacheable, and nothing but public', async () => {
+  test('L1: its keys are public, cacheable, and nothing but public', async () => {
     for (const url of [the.gateway.url, the.url]) {
       const answer = await request(`${url}/_repogate/jwks`);
       assert.equal(answer.status, 200);

@@ -57,7 +57,7 @@ describeStand('auth endpoint', {
     }
   }
 
-  test('every method is answered, HEAD without a body, unknown ones refused', async () => {
+  test('H11: every method is answered, HEAD without a body, unknown ones refused', async () => {
     for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND', 'MKCOL']) {
       assert.equal((await own({ method, cookie: dora })).status, 200, method);
       assert.equal((await own({ method })).status, 401, method);
@@ -133,7 +133,7 @@ describeStand('auth endpoint', {
       }
     });
 
-    test('A3, A4b, A5, A6, A9, E9: all other headers change neither the decision nor what is recorded', async () => {
+    test('A3, A4b, A4c, A5, A6, A6b, A9, E9, H14: all other headers change neither the decision nor what is recorded', async () => {
       const noise = ['X-Forwarded-Prefix: /github/acme/site', 'X-Forwarded-Port: 443', 'X-Forwarded-Proto: https', 'X-Forwarded-Host: evil.example', 'X-Forwarded-Method: OPTIONS',
         `X-Rewrite-URL: ${SITE}`, `X-Envoy-Original-Path: ${SITE}`, 'Forwarded: for=10.0.0.1;host=evil.example;proto=https', 'X-Forwarded-Server: evil.example',
         'X-HTTP-Method-Override: OPTIONS', 'X-Forwarded-For: 10.0.0.1', 'X-Client-IP: 10.0.0.1', 'User-Agent: GoogleHC/1.0', 'User-Agent: kube-probe/1.30', 'X-Original-Host: evil.example',
@@ -150,7 +150,7 @@ describeStand('auth endpoint', {
       }
     });
 
-    test('the value must be one absolute URL of our own origin', async () => {
+    test('A9, B8, B8c, B8d: the value must be one absolute URL of our own origin', async () => {
       const { host, port } = new URL(the().url);
       const wrong = ['', SITE, `//${host}${SITE}`, `http:${SITE}`, `http:/${host}${SITE}`, `http:///github/acme/site/`, `https://${host}${SITE}`, `ftp://${host}${SITE}`, `http://127.0.0.1${SITE}`,
         `http://127.0.0.1:1${SITE}`, `http://127.0.0.1:0${port}${SITE}`, `http://127.1:${port}${SITE}`, `http://0x7f.1:${port}${SITE}`, `http://2130706433:${port}${SITE}`, `http://127.0.0.1.:${port}${SITE}`,
@@ -239,7 +239,7 @@ describeStand('auth endpoint', {
       for (const second of [planted, dora, admin]) assert.equal((await own({ cookie: dora, lines: [`Cookie: ${second}`] })).status, 401);
     });
 
-    test('an Authorization that is not a valid token never falls back to the cookie', async () => {
+    test('E1, F9: an Authorization that is not a valid token never falls back to the cookie', async () => {
       const garbage = ['Bearer', 'Bearer ', 'Bearer x', 'Bearer a.b.c', 'Bearer  ', 'bearer x', 'Basic ZG9yYTpkb3JhLWFwcC1wYXNzd29yZA==', 'Negotiate x', 'Digest username="dora"', 'x', 'Bearer: x', 'BearerX y', 'Bearer null',
         `Bearer ${dora.slice(9)}`, 'Token x', ',', 'Bearer x, Bearer y'];
       for (const value of garbage) {
@@ -261,7 +261,7 @@ describeStand('auth endpoint', {
   });
 
   describe('the answer', () => {
-    test('has every identity header exactly once, and empty without a value', async () => {
+    test('H5: has every identity header exactly once, and empty without a value', async () => {
       const cells = [
         [{ cookie: dora }, { 'X-authentik-username': 'dora', 'X-authentik-groups': 'developers|staff', 'X-authentik-entitlements': '', 'X-authentik-email': 'dora@example.org',
           'X-authentik-name': 'Dora Developer', 'X-Authentik-User': 'dora', 'X-Request-Path': SITE, 'X-Repogate-Repo': 'github:acme/site', 'X-GitHub-Repo': 'https://github.com/acme/site' }],
@@ -299,7 +299,7 @@ describeStand('auth endpoint', {
     });
   });
 
-  test('E11: heads that nobody can read are refused with a line in the log', async () => {
+  test('E3, E11: heads that nobody can read are refused with a line in the log', async () => {
     const heads = [{ headers: { Host: null } }, { lines: ['Host: evil.example'] }, { headers: { Host: 'a b' } }, { lines: ['Bad Name: x'] }, { lines: ['X\x01: y'] }, { lines: ['X: a\x01b'] }, { lines: ['X-\xe9: y'] },
       { lines: ['Content-Length: 0', 'Content-Length: 0'] }, { headers: { Cookie: `a=${'x'.repeat(9000)}` } }, { lines: Array.from({ length: 120 }, (_, i) => `X-${i}: y`) }];
     for (const head of heads) {
@@ -363,7 +363,7 @@ describe('auth endpoint with a proxy secret', () => {
     assert.equal((await ask(stand, { token, headers: { 'X-Repogate-Proxy-Secret': 'a secret between two' } })).status, 200);
   });
 
-  test('whoever does not is no trusted peer', async () => {
+  test('A10, E5: whoever does not is no trusted peer', async () => {
     const wrong = [{}, { 'X-Repogate-Proxy-Secret': '' }, { 'X-Repogate-Proxy-Secret': 'a secret between tw' }, { 'X-Repogate-Proxy-Secret': 'a secret between two, x' }, { X_Repogate_Proxy_Secret: 'a secret between two' },
       { 'X-Repogate-Proxy-Secret': 'A SECRET BETWEEN TWO' }];
     for (const headers of wrong) {
@@ -401,7 +401,7 @@ deny "by address, too" { repos = {"github:acme/vault"}, when = function(u, r, q)
     }
   });
 
-  test('neither can be smuggled in', async () => {
+  test('A3, A8: neither can be smuggled in', async () => {
     const token = await the().bearer('dora');
     const answer = await ask(the(), { token, url: '/github/acme/site/', endpoint: OUTPOST, headers: { 'X-Original-Method': 'GET', 'X-Real-IP': '192.0.2.7', 'X-Forwarded-For': '192.0.2.7' } });
     assert.equal(answer.status, 403);

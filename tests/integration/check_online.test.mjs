@@ -240,7 +240,7 @@ describe('check --online', () => {
     }
   });
 
-  test('a certificate is checked: of an unknown authority, for another name, and good with oidc.ca_file', async () => {
+  test('T11: a certificate is checked: of an unknown authority, for another name, and good with oidc.ca_file', async () => {
     const at = (name) => join(stand.dir, name);
     for (const [name, subject] of [['right', 'IP:127.0.0.1'], ['other', 'DNS:elsewhere.example']]) {
       execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', at(`${name}.key`), '-out', at(`${name}.pem`), '-days', '2', '-subj', '/CN=test', '-addext', `subjectAltName=${subject}`], { stdio: 'ignore' });

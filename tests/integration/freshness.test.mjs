@@ -47,7 +47,7 @@ function grantingCookie(stand, username) {
 describeStand('what changes at the provider', { config: SOON }, (the) => {
   afterEach(() => repair(the()));
 
-  test('a group that is taken away closes the door, and opens it when it is given back', async () => {
+  test('C4: a group that is taken away closes the door, and opens it when it is given back', async () => {
     const cookie = await sessionCookie(the(), 'dora');
     assert.equal((await ask(the(), { cookie })).status, 200);
     the().provider.updateUser('dora', { groups: [] });
@@ -69,7 +69,7 @@ describeStand('what changes at the provider', { config: SOON }, (the) => {
     the().provider.updateUser('dora', { attributes: { 'private-repo-access': ['Acme/Vault'] } });
   });
 
-  test('a deactivated person is out', async () => {
+  test('C7, C8: a deactivated person is out', async () => {
     const cookie = await sessionCookie(the(), 'dave');
     const ended = await metric(the(), 'repogate_session_refreshes_total{result="ended"}');
     await the().provider.deactivate('dave');
@@ -89,7 +89,7 @@ describeStand('what changes at the provider', { config: SOON }, (the) => {
     });
   }
 
-  test('an answer about somebody else ends the session', async () => {
+  test('G8: an answer about somebody else ends the session', async () => {
     const cookie = await sessionCookie(the(), 'dora');
     the().provider.setFaults({ endpoints: { userinfo: { set: { sub: 'somebody-else' } } } });
     await until(the(), cookie, 401, 'login_required');
@@ -98,7 +98,7 @@ describeStand('what changes at the provider', { config: SOON }, (the) => {
     await sessionCookie(the(), 'dora'); // a new login is no problem
   });
 
-  test('a session that has ended at the provider ends here, though its refresh token lives', async () => {
+  test('C10: a session that has ended at the provider ends here, though its refresh token lives', async () => {
     const cookie = await sessionCookie(the(), 'dora');
     const before = grants(the());
     await the().provider.endSessionsOf('dora');
@@ -125,7 +125,7 @@ describeStand('what changes at the provider', { config: SOON }, (the) => {
 });
 
 describeStand('no refresh token', { config: { ...SOON, oidc: { scopes: ['openid', 'profile', 'email', 'entitlements', 'repogate'] } } }, (the) => {
-  test('a session ends with its access token', async () => {
+  test('C9: a session ends with its access token', async () => {
     const cookie = await grantingCookie(the(), 'dora');
     assert.equal((await ask(the(), { cookie })).status, 200);
     await until(the(), cookie, 401, 'login_required');

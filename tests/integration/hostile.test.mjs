@@ -153,7 +153,7 @@ describeStand('answers at a login', { config: ONE_THREAD }, (the) => {
     assert.equal(provider.counts.jwks, asked + 1, `read once, though ${refused} logins were refused`);
   });
 
-  test('E: ten at once, each with 10 MiB or no end, leave memory bounded', async () => {
+  test('M5: ten at once, each with 10 MiB or no end, leave memory bounded', async () => {
     for (const answer of ['huge', 'endless', 'header_flood']) {
       the().provider.setFaults({ endpoints: { userinfo: answer } });
       const pages = await Promise.all(Array.from({ length: 10 }, () => the().browser().login('dora', SITE)));
@@ -163,7 +163,7 @@ describeStand('answers at a login', { config: ONE_THREAD }, (the) => {
     assert.ok(peak < MEMORY_MAX_MIB[variant()], `${peak} MiB at the most`);
   });
 
-  test('L: after all that no secret and no token stands in any log', async () => {
+  test('L3: after all that no secret and no token stands in any log', async () => {
     const text = `${the().output()}${await readFile(the().auditFile, 'utf8')}`;
     assert.ok(text.includes('login failed'));
     for (const secret of [the().provider.clientSecret, 'eyJ', 'dora-demo', 'code_verifier']) assert.equal(text.includes(secret), false, secret);
@@ -332,7 +332,7 @@ describeStand('claims', {}, (the) => {
   });
 
   for (const [fault, want] of Object.entries(expected)) {
-    test(`E8, I: ${fault}: ${want ? want[1] : 'no login'}, for a browser and for a program`, async () => {
+    test(`E8, I5: ${fault}: ${want ? want[1] : 'no login'}, for a browser and for a program`, async () => {
       the().provider.setFaults({ claims: fault });
       const browser = the().browser();
       const page = await browser.login('dora', PAYMENTS);
@@ -359,7 +359,7 @@ describeStand('claims', {}, (the) => {
     assert.deepEqual(answer.values('x-authentik-groups'), ['developers|staff|x%7Cadmins']);
   });
 
-  test('I: a group name with line breaks splits no header', async () => {
+  test('H11: a group name with line breaks splits no header', async () => {
     const groups = ['developers', 'a\r\nX-Evil: 1', 'b\u0001c'];
     the().provider.setFaults({ claims: { groups, repogate: { v: 1, groups, attributes: {}, service: false } } });
     const answer = await ask(the(), { cookie: await sessionCookie(the(), 'dora'), url: SITE });
@@ -368,7 +368,7 @@ describeStand('claims', {}, (the) => {
     assert.deepEqual(answer.values('x-authentik-groups'), ['developers|a%0D%0AX-Evil: 1|b%01c']);
   });
 
-  test('I: two people with one e-mail address and one user name are two', async () => {
+  test('I5: two people with one e-mail address and one user name are two', async () => {
     const { provider } = the();
     provider.people.add({ username: 'twin', name: 'Dora Developer', password: 'twin-demo', groups: ['developers'], attributes: {} });
     provider.updateUser('twin', { email: 'dora@example.org' });
@@ -390,7 +390,7 @@ describeStand('claims', {}, (the) => {
     assert.equal((await ask(the(), { cookie: dora })).status, 200, 'the one leaves, the other stays');
   });
 
-  test('userinfo cannot give what belongs to the token', async () => {
+  test('G11: userinfo cannot give what belongs to the token', async () => {
     the().provider.setFaults({ endpoints: { userinfo: { set: { iss: 'http://evil.example/', sid: 'x', aud: 'other', exp: 1, amr: ['mfa'], auth_time: 1 } } } });
     const answer = await ask(the(), { cookie: await sessionCookie(the(), 'dora'), url: SITE });
     assert.equal(answer.status, 200);

@@ -72,7 +72,7 @@ describeStand('userinfo that goes wrong at a refresh', { config: SOON }, (the) =
   }
 
   for (const [fault, [status, reason]] of Object.entries(claims)) {
-    test(`C, I: userinfo with ${fault}: ${reason ?? status}`, async () => {
+    test(`C5, I5: userinfo with ${fault}: ${reason ?? status}`, async () => {
       the().provider.setFaults({ claims: fault });
       const got = await refreshed(the(), cookies[fault]);
       assert.equal(got.status, status);

@@ -121,7 +121,7 @@ describe('commands', () => {
     'a tab': [(text) => text.replace('  listen', '\tlisten'), /repogate\.yaml:\d+/],
   };
   for (const [what, [change, pattern]] of Object.entries(wrong)) {
-    test(`E: ${what} stops the start with file, line and key`, async () => {
+    test(`E5: ${what} stops the start with file, line and key`, async () => {
       const text = change(good);
       assert.notEqual(text, good, 'something was changed');
       const file = await configured(text);
@@ -133,7 +133,7 @@ describe('commands', () => {
     });
   }
 
-  test('E: the environment overrides the file, and is checked like it', async () => {
+  test('E5: the environment overrides the file, and is checked like it', async () => {
     const file = await configured(good);
     const bad = repogate(['check', '--config', file], { env: { REPOGATE__SERVER__THREADS: 'many' } });
     assert.equal(bad.status, 2);
@@ -179,7 +179,7 @@ describeStand('what listens', {}, (the) => {
     assert.deepEqual([...listening].sort(), [hex(the().gateway.url), hex(the().adminUrl)].sort());
   });
 
-  test('D3: the admin\'s pages are not on the public address, nor the public ones on the admin\'s', async () => {
+  test('D3, G2: the admin\'s pages are not on the public address, nor the public ones on the admin\'s', async () => {
     const admin = await sessionCookie(the(), 'admin');
     for (const path of ['/metrics', '/healthz', '/readyz', '/admin/', '/admin/sessions', '/debug/pprof/']) {
       for (const headers of [{}, { cookie: admin }]) {
@@ -430,7 +430,7 @@ describeTopologies('bytes that are no request', {}, (the) => {
     assert.ok(answers.length <= 1);
   });
 
-  test('afterwards it is as well as before', async () => {
+  test('M11: afterwards it is as well as before', async () => {
     assert.equal((await the().request('/health')).status, 200);
     for (let i = 0; i < 10; i++) assert.equal((await the().request(`${SITE}/echo`, { headers: { cookie } })).status, 200);
     assert.equal((await request(`${the().adminUrl}/readyz`)).status, 200);

@@ -94,7 +94,7 @@ describeTopologies('login', {}, (the) => {
     assert.equal(answer.status, 401);
   });
 
-  test('forged identity headers do not reach the workspace', async () => {
+  test('A10, I7: forged identity headers do not reach the workspace', async () => {
     const browser = the().browser();
     await browser.login('dora', '/github/acme/site/');
     const forged = { 'x-authentik-username': 'admin', 'X-Authentik-Groups': 'admins', 'x-repogate-repo': 'github:acme/payments', 'x-forwarded-for': '10.0.0.1' };

@@ -137,7 +137,7 @@ describeTopologies('circles', {}, (the) => {
     assert.ok(session(the(), browser));
   });
 
-  test('the session before ends with a new login, in the store too', async () => {
+  test('F13: the session before ends with a new login, in the store too', async () => {
     const browser = await loggedIn(the());
     const olds = [];
     for (let i = 0; i < 3; i++) {
@@ -227,13 +227,13 @@ describeStand('logins per minute', { config: { server: { logins_per_minute: 5 } 
     assert.equal(the().provider.counts.token ?? 0, tokens);
   });
 
-  test('each address, and each IPv6 network, has its own', async () => {
+  test('M6: each address, and each IPv6 network, has its own', async () => {
     assert.deepEqual(await many(6, LOGIN, '192.0.2.3'), [...Array(5).fill(302), 429]);
     assert.equal((await send(LOGIN, '192.0.2.4')).status, 302);
     for (const [client, status] of [['2001:db8::1', 302], ['2001:db8::2', 302], ['2001:db8::3', 302], ['2001:db8::ffff:1', 302], ['2001:db8:0:0:ffff::', 302], ['2001:db8::9', 429], ['2001:db8:0:1::1', 302]]) assert.equal((await send(LOGIN, client)).status, status, client);
   });
 
-  test('what a client writes into X-Forwarded-For changes nothing behind NGINX', async () => {
+  test('A6b, A8: what a client writes into X-Forwarded-For changes nothing behind NGINX', async () => {
     const statuses = [];
     for (let i = 0; i < 7; i++) statuses.push((await the().request(LOGIN, { headers: { 'x-forwarded-for': `198.51.100.${i}`, 'x-real-ip': `198.51.100.${i}`, forwarded: `for=198.51.100.${i}` } })).status);
     assert.deepEqual(statuses, [...Array(5).fill(302), 429, 429]);

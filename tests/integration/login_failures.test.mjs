@@ -43,7 +43,7 @@ describeStand('failing logins', { host: 'localhost' }, (the) => {
   beforeEach(() => the().provider.setFaults({}));
 
   for (const fault of Object.keys(TOKEN_FAULTS)) {
-    test(`T: an ID token with ${fault} makes no session, but a page and a line`, async () => {
+    test(`T1b, T2, T4, T10: an ID token with ${fault} makes no session, but a page and a line`, async () => {
       the().provider.setFaults({ id_token: fault });
       const browser = browse();
       const failedBefore = (await the().auditLines()).filter(isFailedLogin).length;
@@ -82,7 +82,7 @@ describeStand('failing logins', { host: 'localhost' }, (the) => {
     assert.equal(page.headers['x-evil'], undefined);
   });
 
-  test('F: an answer is taken once: sent again it begins anew, and redeems nothing', async () => {
+  test('T6: an answer is taken once: sent again it begins anew, and redeems nothing', async () => {
     const browser = browse();
     const url = await callbackOf(the(), browser, 'dora');
     const attempt = browser.jar.find('repogate-login-');
@@ -104,7 +104,7 @@ describeStand('failing logins', { host: 'localhost' }, (the) => {
     assert.equal(the().provider.counts.token, redeemed, 'the code was redeemed once');
   });
 
-  test('F6: the answer to one browser is worth nothing in another', async () => {
+  test('F6, T7, T9: the answer to one browser is worth nothing in another', async () => {
     const attacker = browse();
     const url = await callbackOf(the(), attacker, 'dave');
     for (const hasBegun of [false, true]) {
@@ -149,7 +149,7 @@ describeStand('failing logins', { host: 'localhost' }, (the) => {
   });
 
   for (const [what, query] of [['no state', 'code=x'], ['two states', 'state=a&state=b&code=x'], ['a foreign state', 'state=xyz&code=x'], ['an odd state', 'state=%00%0d%0aSet-Cookie:+a=b&code=x'], ['nothing', ''], ['a huge state', `state=${'x'.repeat(5000)}&code=x`], ['an error alone', 'error=access_denied']]) {
-    test(`a callback with ${what} makes no session`, async () => {
+    test(`E10, F6: a callback with ${what} makes no session`, async () => {
       const browser = browse();
       const answer = await browser.get(`${CALLBACK}?${query}`, { headers: NAVIGATE });
       assert.ok(answer.status === 302 || answer.status >= 400, String(answer.status));
@@ -159,7 +159,7 @@ describeStand('failing logins', { host: 'localhost' }, (the) => {
     });
   }
 
-  test('F: a changed cookie of the attempt is refused', async () => {
+  test('F6: a changed cookie of the attempt is refused', async () => {
     for (const change of [(value) => value.replace(/.$/, (c) => (c === 'A' ? 'B' : 'A')), (value) => `${value}A`, (value) => value.slice(1), () => '', () => 'x', (value) => `${value.slice(0, 40)}${value[40] === 'A' ? 'B' : 'A'}${value.slice(41)}`]) {
       const browser = browse();
       const url = await callbackOf(the(), browser, 'dora');
@@ -172,7 +172,7 @@ describeStand('failing logins', { host: 'localhost' }, (the) => {
     }
   });
 
-  test('J1: what the provider says of an error is never markup', async () => {
+  test('J1, J7: what the provider says of an error is never markup', async () => {
     const attack = '"><script>alert(1)</script><img src=x onerror=alert(1)>\'&#x6a;';
     for (const [error, description] of [['access_denied', attack], [attack, 'x'], ['access_denied', '\r\nSet-Cookie: evil=1']]) {
       const browser = browse();
@@ -188,7 +188,7 @@ describeStand('failing logins', { host: 'localhost' }, (the) => {
     }
   });
 
-  test('parallel tabs: five logins begun at once all end well, of seven the oldest are dropped', async () => {
+  test('M1, T8: parallel tabs: five logins begun at once all end well, of seven the oldest are dropped', async () => {
     for (const [count, lost] of [[5, 0], [7, 2]]) {
       const browser = browse();
       const starts = [];
@@ -279,7 +279,7 @@ describeStand('redirect targets', { host: 'localhost' }, (the) => {
     'https://localhost/', `/${'/'.repeat(50)}evil.example`, `/${'x'.repeat(3000)}`, '', '/'];
 
   for (const encoding of ['encoded', 'raw']) {
-    test(`R: no hostile target (${encoding}) leads away`, async () => {
+    test(`R1, R2, R3, R4, R5, R8, R9, R10, R11, R13, R14, R17, R19: no hostile target (${encoding}) leads away`, async () => {
       const { origin, host } = new URL(the().url);
       const own = [`http://${host}@evil.example/`, `http://${host}.evil.example/`, `http://${host}\\@evil.example/`, `http://${host}%2f@evil.example/`, `//${host}@evil.example`, `http://dora@${host}/`, `https://${host}/`, `http://${host}evil.example/`, `http://${host}:80/`];
       for (const target of [...hostile, ...own]) {
@@ -296,7 +296,7 @@ describeStand('redirect targets', { host: 'localhost' }, (the) => {
     });
   }
 
-  test('R: of a foreign address not even the path is taken', async () => {
+  test('R1, R15, R16: of a foreign address not even the path is taken', async () => {
     for (const target of [`http://evil.example${SITE}`, `https://evil.example${SITE}`, `http://localhost:1${SITE}`, `https://${new URL(the().url).host}${SITE}`, `//evil.example${SITE}`, `http://evil.example@${new URL(the().url).host}${SITE}`, `HTTP://evil.example${SITE}`]) {
       assert.equal((await landing(`rd=${encodeURIComponent(target)}`)).location, `${the().url}/`, target);
       assert.equal((await landing(`rd=${target}`)).location, `${the().url}/`, `${target}, raw`);
@@ -316,6 +316,19 @@ describeStand('redirect targets', { host: 'localhost' }, (the) => {
       assert.equal((await landing(`rd=${the().url}${target}`)).location, `${the().url}${target}`, 'raw, as NGINX sends it');
     }
     for (const query of ['', 'rd', 'rd=', 'x=1', `rd=x&rd=${SITE}`]) assert.equal((await landing(query)).location, `${the().url}/`, query);
+  });
+
+  test('F13, G9, R12, R15, R16: a link to the login chooses the address alone, by one name', async () => {
+    const others = { next: '//evil.example', redirect_url: 'http://evil.example/', redirect_uri: 'http://evil.example/', target_link_uri: 'http://evil.example/', url: '/github/acme/vault/', scope: 'openid admin', scopes: 'admin',
+      client_id: 'another', response_mode: 'fragment', response_type: 'token', nonce: 'x', state: 'x', code_challenge: 'x', code_challenge_method: 'plain', prompt: 'none', max_age: '99999', iss: 'http://evil.example/', login_hint: 'admin' };
+    const plain = new URL((await the().browser().get(LOGIN, { headers: NAVIGATE })).headers.location);
+    const fixed = (url) => [url.origin, url.pathname, ...[...url.searchParams].filter(([name]) => !['state', 'nonce', 'code_challenge'].includes(name)).map(String)];
+    for (const [name, value] of Object.entries(others)) {
+      const asked = new URL((await the().browser().get(`${LOGIN}?${new URLSearchParams({ [name]: value })}`, { headers: NAVIGATE })).headers.location);
+      assert.deepEqual(fixed(asked), fixed(plain), name);
+      for (const own of ['state', 'nonce', 'code_challenge']) assert.notEqual(asked.searchParams.get(own), value, name);
+      assert.equal((await landing(`${new URLSearchParams({ [name]: value })}`)).location, `${the().url}/`, name);
+    }
   });
 
   test('R18: neither Host nor forwarded headers choose where a login leads', async () => {
@@ -375,6 +388,27 @@ describeStand('logging out', { host: 'localhost' }, (the) => {
     await the().restart();
     assert.equal((await ask(the(), { cookie })).status, 401, 'after a restart too');
     assert.equal((await ask(the(), { cookie: other })).status, 200);
+  });
+
+  test('R7, R9, R10: where it leads is nothing that a link or a form says', async () => {
+    const targets = ['http://evil.example/', '//evil.example', '/\\evil.example', '\\\\evil.example', '/\t/evil.example', 'javascript:alert(1)'];
+    for (const name of ['rd', 'logout', 'next', 'redirect_uri', 'post_logout_redirect_uri', 'target_link_uri']) {
+      for (const target of targets) {
+        for (const everywhere of [{}, { everywhere: '1' }]) {
+          const { browser } = await loggedIn();
+          const query = new URLSearchParams({ [name]: target });
+          const answer = await browser.get(`/_repogate/logout?${query}`, { method: 'POST', headers: { origin: the().url, 'content-type': 'application/x-www-form-urlencoded' },
+            body: `${new URLSearchParams({ ...everywhere, [name]: target })}` });
+          assert.equal(answer.status, everywhere.everywhere ? 303 : 200);
+          assert.equal(answer.text.includes('evil.example'), false);
+          if (answer.headers.location) {
+            const to = new URL(answer.headers.location, the().url);
+            assert.equal(to.origin, new URL(the().provider.issuer).origin, target);
+            assert.equal(new URL(to.searchParams.get('post_logout_redirect_uri') ?? the().url).origin, the().url, target);
+          }
+        }
+      }
+    }
   });
 
   test('twice, or without a session, is no error', async () => {

@@ -32,7 +32,7 @@ describeTopologies('F: Authorization beats the cookie, through NGINX', {}, (the)
   let cookie;
   before(async () => { cookie = await sessionCookie(the(), 'dora'); });
 
-  test('a good token opens what its owner may open, whoever the cookie is', async () => {
+  test('G7: a good token opens what its owner may open, whoever the cookie is', async () => {
     const token = the().provider.mint({ username: 'guest' });
     assert.equal((await the().request(SITE, { headers: { cookie } })).status, 200);
     assert.equal((await the().request(SITE, { headers: { cookie, authorization: `Bearer ${token}` } })).status, 403);
@@ -40,7 +40,7 @@ describeTopologies('F: Authorization beats the cookie, through NGINX', {}, (the)
   });
 
   for (const [what, authorization] of [['a broken token', 'Bearer a.b.c'], ['no token', 'Bearer '], ['an unknown scheme', 'Negotiate x'], ['Basic, which is off', 'Basic ZG9yYTpkb3JhLWFwcC1wYXNzd29yZA==']]) {
-    test(`${what} is 401 with a challenge, and the good cookie beside it does not count`, async () => {
+    test(`E1, F9: ${what} is 401 with a challenge, and the good cookie beside it does not count`, async () => {
       const answer = await the().request(SITE, { headers: { cookie, authorization, accept: 'application/json' } });
       assert.equal(answer.status, 401);
       assert.equal(answer.headers['www-authenticate'], CHALLENGE);
@@ -72,7 +72,7 @@ describe('further issuers', () => {
     await other.close();
   });
 
-  test('G: a token opens what it may at the issuer that made it, and people are told apart by it', async () => {
+  test('F14, G13: a token opens what it may at the issuer that made it, and people are told apart by it', async () => {
     const theirs = await ask(stand, { token: other.mint(), url: VAULT });
     const ours = await ask(stand, { token: stand.provider.mint(), url: VAULT });
     assert.deepEqual([theirs.status, ours.status], [200, 200]);
@@ -124,7 +124,7 @@ describe('app passwords and opaque tokens', () => {
   beforeEach(() => stand.provider.setFaults({}));
   after(() => closeStand(stand));
 
-  test('an app password opens what its owner may open; one grant serves many requests', async () => {
+  test('G7: an app password opens what its owner may open; one grant serves many requests', async () => {
     const before = grants();
     for (const [username, url, status] of [['dora', VAULT, 200], ['dave', VAULT, 403], ['ci-bot', SITE, 200]]) {
       const headers = basic(username, `${username}-app-password`);
@@ -149,7 +149,7 @@ describe('app passwords and opaque tokens', () => {
     assert.equal((await ask(stand, { headers: basic('goauthentik.io/token', 'a.b.c') })).status, 401);
   });
 
-  test('no oracle: an unknown user and a wrong password get the same answer and the same line', async () => {
+  test('E7: no oracle: an unknown user and a wrong password get the same answer and the same line', async () => {
     const shapes = [];
     for (const [username, password] of [['dora', 'wrong'], ['nobody-here', 'wrong'], ['dora', 'dora-demo'], ['dora', '']]) {
       const answer = await ask(stand, { headers: { ...basic(username, password), ...address(1) } });

@@ -128,7 +128,7 @@ describe('NGINX routes', () => {
     gateway.verdict = () => allow();
   });
 
-  test('asks about the raw URL, the method and the peer, whatever the client claims', async () => {
+  test('A1, A2, A3, A6, A8: asks about the raw URL, the method and the peer, whatever the client claims', async () => {
     await request(`${url}/`, { path: '/github/acme/site/a%2520b%2fc?x=1&y=%20', method: 'PUT', headers: FORGED, body: 'hello' });
     const [question] = gateway.questions;
     assert.equal(question.method, 'GET');
@@ -142,7 +142,7 @@ describe('NGINX routes', () => {
     for (const name of forbidden) assert.deepEqual(values(question, name), [], name);
   });
 
-  test('rebuilds the path byte for byte, query and all', async () => {
+  test('B7, B9: rebuilds the path byte for byte, query and all', async () => {
     for (const rest of ['/', '/?', '/a%2520b%2fc?x=1&y=%20', '/a//b/./c/%2e%2e/d;v=1', '/?q=/github/x/y/z', '/%7euser/~user', '/a+b?c=d?e']) {
       const echo = (await request(url, { path: `/github/acme/site${rest}` })).text;
       const seen = workspace.requests.at(-1);
@@ -150,7 +150,7 @@ describe('NGINX routes', () => {
     }
   });
 
-  test('sends what the gateway said about the person, once, and nothing the client claimed', async () => {
+  test('A10, H1, H5, H9: sends what the gateway said about the person, once, and nothing the client claimed', async () => {
     const echo = (await request(`${url}/github/acme/site/echo`, { headers: { ...FORGED, authorization: 'Bearer secret', 'user-agent': 'kube-probe/1.30' } })).json();
     const one = (name) => values(echo, name);
     assert.deepEqual(one('x-authentik-username'), ['dora']);
@@ -221,7 +221,7 @@ describe('NGINX routes', () => {
     assert.equal(gateway.others.length, 0);
   });
 
-  test('a denial is explained by the gateway itself, with the whole request', async () => {
+  test('E12: a denial is explained by the gateway itself, with the whole request', async () => {
     gateway.verdict = () => ({ status: 403 });
     const answer = await request(url, { path: '/github/acme/vault/x?y=1', method: 'POST', headers: { ...FORGED, cookie: 'repogate=s' }, body: 'hello' });
     assert.equal(answer.status, 299);
@@ -233,7 +233,7 @@ describe('NGINX routes', () => {
     assert.deepEqual(values(seen, 'host'), [url.slice(7)]);
   });
 
-  test('whatever the auth endpoint answers but 2xx, 401, 403 is an error for the user', async () => {
+  test('E4: whatever the auth endpoint answers but 2xx, 401, 403 is an error for the user', async () => {
     for (const status of [302, 400, 404, 429, 500, 503]) {
       gateway.verdict = () => ({ status });
       assert.equal((await request(`${url}/github/acme/site/`)).status, 500, status);
@@ -267,7 +267,7 @@ describe('NGINX routes', () => {
     assert.equal(workspace.requests.at(-1).target, '/base/a?b');
   });
 
-  test('a WebSocket goes to the gateway, unasked and unchanged', async () => {
+  test('D2: a WebSocket goes to the gateway, unasked and unchanged', async () => {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/github/acme/site/ws?x=1`, { headers: { cookie: 'repogate=s' } });
     const [error] = await once(socket, 'error');
     assert.match(error.message, /403/);
@@ -334,7 +334,7 @@ for (const topology of ['auth-request', 'gateway']) {
     const spellings = ['/_repogate/auth/nginx', '/_repogate/auth/nginx?x', '//_repogate//auth/nginx', '/_repogate/%61uth/nginx', '/x/../_repogate/auth/nginx', '/_repogate/auth/envoy/../../x',
       '/_repogate/auth/', '/outpost.goauthentik.io/auth/nginx', '/outpost.goauthentik.io/auth/traefik', '/Outpost.goauthentik.io/auth/nginx'];
     for (const path of spellings) {
-      test(`the auth endpoint is closed: ${path}`, async () => {
+      test(`D3: the auth endpoint is closed: ${path}`, async () => {
         gateway.questions.length = 0;
         gateway.others.length = 0;
         const answer = await request(nginx[topology].url, { path });

@@ -6,22 +6,22 @@ import { ask, converse, describeStand, describeTopologies, lineOf, requestBytes,
 
 // As admin, who may open everything: only ambiguity can stop these.
 const AMBIGUOUS = {
-  'B3 dot segments': ['/github/acme/../acme/site/', '/github/acme/site/../vault/', '/github/acme/site/x/../../vault/', '/github/./acme/site/', '/github/acme/./site/', '/github/acme/site/./', '/./github/acme/site/', '/../github/acme/site/',
+  'B3: dot segments': ['/github/acme/../acme/site/', '/github/acme/site/../vault/', '/github/acme/site/x/../../vault/', '/github/./acme/site/', '/github/acme/./site/', '/github/acme/site/./', '/./github/acme/site/', '/../github/acme/site/',
     '/github/acme/site/..', '/github/acme/site/.', '/github/acme/..', '/github/..', '/..', '/.'],
-  'B7 encoded dots': ['/github/acme/%2e%2e/acme/site/', '/github/acme/site/%2e%2e/vault/', '/github/acme/site/%2E%2E/vault/', '/github/acme/site/.%2e/vault/', '/github/acme/site/%2e./vault/', '/github/acme/site/%2e/', '/%2e%2e/github/acme/site/',
+  'B7: encoded dots': ['/github/acme/%2e%2e/acme/site/', '/github/acme/site/%2e%2e/vault/', '/github/acme/site/%2E%2E/vault/', '/github/acme/site/.%2e/vault/', '/github/acme/site/%2e./vault/', '/github/acme/site/%2e/', '/%2e%2e/github/acme/site/',
     '/github/acme/site/x/%2e%2e', '/github/acme/site/%2e%2e%2fvault/', '/github/acme/site/..%2fvault/', '/github/acme/site/..%5cvault/', '/github/acme/site/x%2f..%2f..%2fvault'],
-  'B4 encoded slashes': ['/github%2facme/site/', '/github%2Facme%2Fsite/', '/github/acme%2fsite/', '/github/acme%2fsite/vault/', '/%2fgithub/acme/site/', '/github/acme/site%2f', '/github/acme/site%2fvault', '/github/acme/site%2Fx/'],
-  'B4 backslashes': ['/github/acme/site%5cvault/', '/github/acme%5csite/', '/github%5Cacme/site/', '/github/acme%5c..%5cacme/site/'],
-  'empty segments': ['//github/acme/site/', '/github//acme/site/', '/github/acme//site/', '/github/acme/site//', '/github/acme/site//x', '///github/acme/site/', '/github/acme//', '/github//site/'],
-  'parameters': ['/github;x/acme/site/', '/github/acme;x=1/site/', '/github/acme/site;x/', '/github/acme/site;/', '/github/acme/site/..;/vault/', '/github/acme/site/..;x=1/vault/', '/github/acme/site/.;/', '/;/github/acme/site/'],
-  'NUL': ['/github/acme/site%00/', '/github/acme%00/site/', '/github/acme/site/%00', '/github/acme/site/x%00.js', '/%00', '/elsewhere%00'],
-  'B2 fragments': ['/github/acme/site%23/', '/github/acme%23/site/'],
-  'encoded letters': ['/g%69thub/acme/site/', '/github/%61cme/site/', '/github/acme/s%69te/', '/github/acme/%73ite', '/github/acme/site%20/', '/github/acme/site%09/', '/github/%20acme/site/', '/github/acme/site%0a/', '/github/acme/site%0d%0a/', '/github/acme/site%7f/'],
-  'double encoding': ['/github/acme/%2573ite/', '/github/acme%252fsite/', '/github/acme/%252e%252e/site/', '/github%252facme/site/'],
-  'B14 overlong and other UTF-8': ['/github/acme/%c0%ae%c0%ae/site/', '/github/acme%c0%afsite/', '/github/acme/s%c3%aete/', '/github/acme/%ef%bc%8fsite/', '/github/acme/%e2%80%aesite/', '/github/ac%ff/site/', '/github/acme/%d1%95ite/'],
-  'B8, B12 case of the forge': ['/GitHub/acme/site/', '/GITHUB/acme/site/', '/gitHub/acme/site'],
+  'B4: encoded slashes': ['/github%2facme/site/', '/github%2Facme%2Fsite/', '/github/acme%2fsite/', '/github/acme%2fsite/vault/', '/%2fgithub/acme/site/', '/github/acme/site%2f', '/github/acme/site%2fvault', '/github/acme/site%2Fx/'],
+  'B4: backslashes': ['/github/acme/site%5cvault/', '/github/acme%5csite/', '/github%5Cacme/site/', '/github/acme%5c..%5cacme/site/'],
+  'B7: empty segments': ['//github/acme/site/', '/github//acme/site/', '/github/acme//site/', '/github/acme/site//', '/github/acme/site//x', '///github/acme/site/', '/github/acme//', '/github//site/'],
+  'B5, B6: parameters': ['/github;x/acme/site/', '/github/acme;x=1/site/', '/github/acme/site;x/', '/github/acme/site;/', '/github/acme/site/..;/vault/', '/github/acme/site/..;x=1/vault/', '/github/acme/site/.;/', '/;/github/acme/site/'],
+  'B13: NUL': ['/github/acme/site%00/', '/github/acme%00/site/', '/github/acme/site/%00', '/github/acme/site/x%00.js', '/%00', '/elsewhere%00'],
+  'B2: fragments': ['/github/acme/site%23/', '/github/acme%23/site/'],
+  'B7, B9: encoded letters': ['/g%69thub/acme/site/', '/github/%61cme/site/', '/github/acme/s%69te/', '/github/acme/%73ite', '/github/acme/site%20/', '/github/acme/site%09/', '/github/%20acme/site/', '/github/acme/site%0a/', '/github/acme/site%0d%0a/', '/github/acme/site%7f/'],
+  'B7: double encoding': ['/github/acme/%2573ite/', '/github/acme%252fsite/', '/github/acme/%252e%252e/site/', '/github%252facme/site/'],
+  'B7: overlong and other UTF-8': ['/github/acme/%c0%ae%c0%ae/site/', '/github/acme%c0%afsite/', '/github/acme/s%c3%aete/', '/github/acme/%ef%bc%8fsite/', '/github/acme/%e2%80%aesite/', '/github/ac%ff/site/', '/github/acme/%d1%95ite/'],
+  'B8b, B12: case of the forge': ['/GitHub/acme/site/', '/GITHUB/acme/site/', '/gitHub/acme/site'],
   'trailing dots and blanks': ['/github/acme./site/', '/github/acme/site.git/', '/github/acme/site.git', '/github/acme/site.GIT/', '/github/acme/site.wiki/', '/github/acme/-x/'],
-  'names that no forge has': ['/github/-acme/site/', '/github/acme-/site/', '/github/ac--me/site/', '/github/ac_me_x/site/', '/github/acme/si+te/', '/github/acme/si~te/', '/github/acme/si:te/', '/github/acme/si@te/', '/github/acme/si,te/', `/github/${'a'.repeat(40)}/site/`,
+  'B13: names that no forge has': ['/github/-acme/site/', '/github/acme-/site/', '/github/ac--me/site/', '/github/ac_me_x/site/', '/github/acme/si+te/', '/github/acme/si~te/', '/github/acme/si:te/', '/github/acme/si@te/', '/github/acme/si,te/', `/github/${'a'.repeat(40)}/site/`,
     `/github/acme/${'a'.repeat(101)}/`, '/github/acme/si*te/', "/github/acme/si'te/", '/github/acme/$site/', '/github/acme/(site)/'],
   'half a repository': ['/github', '/github/', '/github/acme', '/github/acme/'],
   'nested groups on a forge without': ['/github/acme/site/-/../ws/'],
@@ -57,7 +57,7 @@ describeStand('paths at the auth endpoint', { host: 'localhost' }, (the) => {
     });
   }
 
-  test('bytes that no URL holds: refused', async () => {
+  test('B2, B4: bytes that no URL holds: refused', async () => {
     for (const path of UNCLEAN) {
       const answer = await ask(the(), { cookie: admin, url: `${the().url}${path}` });
       assert.equal(answer.status, 403, path);
@@ -148,12 +148,12 @@ describeTopologies('paths through NGINX', {}, (the) => {
     assert.equal(line.request.query_len, query === undefined ? null : query.length);
   }
 
-  test('what is odd and clear is judged, routed and logged as one and the same', async () => {
+  test('B1, B9, B10: what is odd and clear is judged, routed and logged as one and the same', async () => {
     // As the workspace's echo; its own pages answer otherwise, but are seen all the same.
     for (const path of LEGAL) await expectOneReading(path);
   });
 
-  test('so are 150 random rests', async () => {
+  test('B6, B7, B9: so are 150 random rests', async () => {
     const random = numbers(20240611);
     const pieces = ['a', 'B', '0', '-', '_', '.x', 'x.', '~', '%20', '%2f', '%2F', '%5c', '%3b', ';', ';x=1', '/', '//', '%c3%a9', '%25', '%2525', '+', ',', '@', ':', '=', '&', '$', '!', '*', "'", '(', ')', '%23', '%3f', '%7e', '|', '...', '%e2%82%ac', '%00'.slice(0, 0)];
     const queries = ['', '?', '?a=b', '?/../', '?%2e%2e', '?a?b', '?a=%00', '?x=//evil', '?&&', '?a+b', '?%', '?{"a":[1]}', '?=;'];

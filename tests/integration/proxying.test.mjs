@@ -163,7 +163,7 @@ describeTopologies('proxying', {}, (the) => {
     assert.deepEqual(two.answers.map(({ status }) => status), [304, 204, 200], 'and the connection goes on');
   });
 
-  test('redirects of a workspace are passed on, not followed', async () => {
+  test('D7: redirects of a workspace are passed on, not followed', async () => {
     for (const location of ['../elsewhere', 'http://127.0.0.1:1/', '/github/acme/vault/']) {
       const answer = await get(`/answer?status=302&header=${encodeURIComponent(`Location: ${location}`)}`);
       assert.deepEqual([answer.status, answer.headers.location], [302, location]);
@@ -196,7 +196,7 @@ describeTopologies('proxying', {}, (the) => {
       return { status: answers[0]?.status, arrived: the().workspace.requests.slice(seen)[0] };
     };
 
-    test('every identity header is there once, and it is ours', async () => {
+    test('H5: every identity header is there once, and it is ours', async () => {
       const { arrived } = await echoOf({});
       attributed(arrived, 'plain');
       await lineOf(the(), valuesOf(arrived, 'x-repogate-decision-id')[0]);
@@ -238,7 +238,7 @@ describeTopologies('proxying', {}, (the) => {
       assert.deepEqual(valuesOf((await echoOf({ lines: ['User-Agent: curl/8 kube-probe/'] })).arrived, 'user-agent'), ['curl/8 kube-probe/']);
     });
 
-    test('H6: hop-by-hop headers end here, and no Connection token takes one of ours away', async () => {
+    test('H6, H7: hop-by-hop headers end here, and no Connection token takes one of ours away', async () => {
       const hops = ['Keep-Alive: timeout=5', 'Proxy-Connection: keep-alive', 'TE: trailers', 'Trailer: X-Late', 'Proxy-Authorization: Basic eA==', 'Upgrade: h2c'];
       const { arrived } = await echoOf({ lines: [...hops] });
       for (const line of hops.filter((one) => the().topology === 'gateway' || !/^(TE|Trailer|Proxy-|Keep)/.test(one))) assert.deepEqual(valuesOf(arrived, line.split(':')[0]), [], line);
@@ -256,7 +256,7 @@ describeTopologies('proxying', {}, (the) => {
       }
     });
 
-    test('L, H: our cookies and tokens are not the workspace\'s business, its own are', async () => {
+    test('L2, L4: our cookies and tokens are not the workspace\'s business, its own are', async () => {
       const value = dora.split('=')[1];
       const { arrived } = await echoOf({ headers: { Cookie: `a=1; ${dora}; repogate-login-x=y; authentik_proxy_abc=z; b=2; __Host-repogate2=c` } });
       assert.deepEqual(valuesOf(arrived, 'cookie').map((text) => text.replace('; __Host-repogate2=c', '')), ['a=1; b=2']);
@@ -293,7 +293,7 @@ describeTopologies('proxying', {}, (the) => {
     });
   });
 
-  test('H: a workspace cannot set our cookies for anybody, nor reach beyond its own pages', async () => {
+  test('F5: a workspace cannot set our cookies for anybody, nor reach beyond its own pages', async () => {
     const cookies = ['repogate=evil; Path=/', 'repogate=evil; Path=/_repogate', 'repogate-login-x=evil; Path=/', 'authentik_proxy_x=evil; Path=/', 'wide=1; Domain=example.org; Path=/', 'wide=1; Path=/; domain=.localhost', '=repogate=evil', 'nameless', ' repogate =evil; Path=/'];
     const headers = [...cookies.map((line) => `Set-Cookie: ${line}`), 'Set-Cookie: mine=1; HttpOnly'];
     const answer = await get(`/answer?${headers.map((line) => `header=${encodeURIComponent(line)}`).join('&')}`);
@@ -304,7 +304,7 @@ describeTopologies('proxying', {}, (the) => {
     if (the().topology === 'gateway') assert.deepEqual(answer.headers['set-cookie'].map((line) => line.split(/[=;]/)[0]), ['mine']);
   });
 
-  test('H: a workspace can neither name who is asking to NGINX nor steer it', async () => {
+  test('H9: a workspace can neither name who is asking to NGINX nor steer it', async () => {
     for (const line of ['X-Accel-Redirect: /_repogate/auth/nginx', 'X-authentik-username: admin', 'X-Repogate-Upstream: http://127.0.0.1:1', 'Connection: X-Custom', 'Strict-Transport-Security: max-age=1', 'Clear-Site-Data: "*"']) {
       const answer = await get(`/answer?body=mine&header=${encodeURIComponent(line)}`);
       assert.deepEqual([answer.status, answer.text], [200, 'mine'], line);

@@ -72,7 +72,7 @@ describeTopologies('step-up', { policies }, (the) => {
     assert.deepEqual([page.status, page.hops.length], [200, 1]);
   });
 
-  test('a second factor is asked for once', async () => {
+  test('F10: a second factor is asked for once', async () => {
     const browser = await openSite(the());
     const page = await browser.visit(`${FACTOR}echo`);
     assert.deepEqual([authorizeOf(page).get('prompt'), authorizeOf(page).get('max_age')], ['login', null]);

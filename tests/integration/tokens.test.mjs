@@ -42,12 +42,12 @@ describeStand('bearer tokens', {}, (the) => {
   });
 
   for (const fault of Object.keys(TOKEN_FAULTS).filter((name) => !name.includes('nonce'))) {
-    test(`T: ${fault} is refused`, async () => {
+    test(`E1, F9, T4: ${fault} is refused`, async () => {
       await expectRefused(the(), mint({ fault }), fault);
     });
   }
 
-  test('T1b, T2: no other algorithm than ours, however it is spelled and whatever its key', async () => {
+  test('T1, T1b, T2, T3: no other algorithm than ours, however it is spelled and whatever its key', async () => {
     const { keys } = the().provider;
     const payload = JSON.parse(Buffer.from(mint().split('.')[1], 'base64url'));
     const good = keys.sign(payload);
@@ -74,7 +74,7 @@ describeStand('bearer tokens', {}, (the) => {
     x5u: { x5u: 'http://127.0.0.1:1/cert' }, x5c: { x5c: ['MIIB'] }, 'zip': { zip: 'DEF' }, enc: { enc: 'A256GCM' }, 'typ of a logout token': { typ: 'logout+jwt' }, 'a typ that is no text': { typ: 1 }, 'a kid that is no text': { kid: 7 },
   };
   for (const [what, header] of Object.entries(headers)) {
-    test(`T: a header with ${what} is refused`, async () => expectRefused(the(), mint({ header }), what));
+    test(`T5, T10, M4b: a header with ${what} is refused`, async () => expectRefused(the(), mint({ header }), what));
   }
 
   const claims = {
@@ -84,7 +84,7 @@ describeStand('bearer tokens', {}, (the) => {
     'with events (a logout token)': { events: { 'http://schemas.openid.net/event/backchannel-logout': {} } },
   };
   for (const [what, changed] of Object.entries(claims)) {
-    test(`G, T: a token ${what} is refused`, async () => expectRefused(the(), mint({ claims: changed }), what));
+    test(`F9, G5, G6, G9, M3: a token ${what} is refused`, async () => expectRefused(the(), mint({ claims: changed }), what));
   }
 
   test('T10: an issuer that only ends or begins like ours is another', async () => {
@@ -94,12 +94,12 @@ describeStand('bearer tokens', {}, (the) => {
     }
   });
 
-  test('G: an ID token is no access token', async () => {
+  test('G11: an ID token is no access token', async () => {
     await expectRefused(the(), mint({ kind: 'id' }), 'id');
     await expectRefused(the(), mint({ kind: 'id', claims: { nonce: 'x' } }), 'id with nonce');
   });
 
-  test('G: a token of another provider with the same user is refused', async () => {
+  test('F14, G6: a token of another provider with the same user is refused', async () => {
     const other = await startProvider();
     try {
       await expectRefused(the(), other.mint(), 'its own issuer');
@@ -110,7 +110,7 @@ describeStand('bearer tokens', {}, (the) => {
     }
   });
 
-  test('T5: only three parts of clean base64url are a token', async () => {
+  test('M4, T5: only three parts of clean base64url are a token', async () => {
     const good = mint();
     const [head, body, signature] = good.split('.');
     const bad = [`${good}.`, `.${good}`, `${good}.x`, `${good}.a.b`, `${head}.${body}`, `${head}.${body}.`, `${head}..${signature}`, `.${body}.${signature}`, `${good}=`, `${head}=.${body}.${signature}`, `${good}AA`, `${head}.${body} .${signature}`,
@@ -124,7 +124,7 @@ describeStand('bearer tokens', {}, (the) => {
     assert.equal((await ask(the(), { headers: { Authorization: `Bearer\t${good}` } })).status, 401);
   });
 
-  test('T: a token over the cap is refused, one just under it is not', async () => {
+  test('M4: a token over the cap is refused, one just under it is not', async () => {
     const sized = (n) => mint({ claims: { padding: 'x'.repeat(n) } });
     await expectRefused(the(), sized(13000), 'too long');
     assert.equal((await ask(the(), { token: sized(9000) })).status, 200);
@@ -179,7 +179,7 @@ describeStand('bearer tokens', {}, (the) => {
       assert.deepEqual(answer.values('x-authentik-groups'), ['developers|staff|x%7Cadmins']);
     });
 
-    test('I: groups are compared as they are', async () => {
+    test('I4: groups are compared as they are', async () => {
       for (const name of ['Admins', 'ADMINS', 'admins ', ' admins', 'admins,', 'admins|x', 'admin\u0455', 'adm\u0131ns', 'admins\u200b', '\ufeffadmins', 'admins\n', '', 'x,admins', '["admins"]']) {
         const repogate = { v: 1, groups: [name], attributes: {}, service: false };
         const answer = await ask(the(), { token: mint({ claims: { repogate, groups: [name] } }), url: PAYMENTS });
@@ -212,7 +212,7 @@ describeStand('bearer tokens', {}, (the) => {
     });
   });
 
-  test('C: a token is known until it expires, and not a moment longer than the leeway', async () => {
+  test('C6: a token is known until it expires, and not a moment longer than the leeway', async () => {
     const token = mint({ lifetime: -58 });
     assert.equal((await ask(the(), { token })).status, 200);
     await waitFor('the token to expire', async () => (await ask(the(), { token })).status === 401, FOREVER);

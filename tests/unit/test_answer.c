@@ -90,7 +90,7 @@ static const struct bad_case {
     {VIEW("HTTP/1.0 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), {.wants_upgrade = true}},
 };
 
-START_TEST(refuses_head_that_two_parsers_could_read_differently)
+START_TEST(H7_H10_refuses_head_that_two_parsers_could_read_differently)
 {
     const struct bad_case *c = &bad_heads[_i];
     const char *why;
@@ -142,7 +142,7 @@ START_TEST(chooses_framing_as_rfc9112_6_3_says)
 }
 END_TEST
 
-START_TEST(leaves_out_hop_by_hop_and_nominated_fields)
+START_TEST(H6_leaves_out_hop_by_hop_and_nominated_fields)
 {
     const char *why;
     ck_assert_int_eq(
@@ -159,7 +159,7 @@ START_TEST(leaves_out_hop_by_hop_and_nominated_fields)
 }
 END_TEST
 
-START_TEST(refuses_more_fields_than_the_cap)
+START_TEST(M5_refuses_more_fields_than_the_cap)
 {
     for (int extra = 0; extra < 2; extra++) {
         struct buf text = BUF(RELAY_HEAD_MAX_BYTES);
@@ -191,7 +191,7 @@ START_TEST(finds_the_end_of_a_head_whatever_the_pieces)
 }
 END_TEST
 
-START_TEST(refuses_a_head_without_end)
+START_TEST(M5_refuses_a_head_without_end)
 {
     static char text[RELAY_HEAD_MAX_BYTES + 100];
     size_t n;
@@ -298,7 +298,7 @@ static enum answer_step decode_flood(const char *start, char flood, size_t n_flo
     return step;
 }
 
-START_TEST(bounds_what_lies_around_the_chunks)
+START_TEST(H7_M5_bounds_what_lies_around_the_chunks)
 {
     ck_assert_int_eq(decode_flood("1;", 'x', ANSWER_LINE_MAX_BYTES - 2), ANSWER_MORE);
     ck_assert_int_eq(decode_flood("1;", 'x', ANSWER_LINE_MAX_BYTES), ANSWER_BAD);
@@ -339,14 +339,14 @@ int main(void)
 {
     Suite *s = suite_create("answer");
     TCase *t = tcase_create("all");
-    tcase_add_loop_test(t, refuses_head_that_two_parsers_could_read_differently, 0, COUNT(bad_heads));
+    tcase_add_loop_test(t, H7_H10_refuses_head_that_two_parsers_could_read_differently, 0, COUNT(bad_heads));
     tcase_add_loop_test(t, chooses_framing_as_rfc9112_6_3_says, 0, COUNT(good_heads));
-    tcase_add_test(t, leaves_out_hop_by_hop_and_nominated_fields);
-    tcase_add_test(t, refuses_more_fields_than_the_cap);
+    tcase_add_test(t, H6_leaves_out_hop_by_hop_and_nominated_fields);
+    tcase_add_test(t, M5_refuses_more_fields_than_the_cap);
     tcase_add_test(t, finds_the_end_of_a_head_whatever_the_pieces);
-    tcase_add_test(t, refuses_a_head_without_end);
+    tcase_add_test(t, M5_refuses_a_head_without_end);
     tcase_add_loop_test(t, decodes_chunks_whatever_the_pieces, 0, COUNT(chunk_cases));
-    tcase_add_test(t, bounds_what_lies_around_the_chunks);
+    tcase_add_test(t, H7_M5_bounds_what_lies_around_the_chunks);
     tcase_add_test(t, takes_a_length_and_leaves_the_surplus);
     tcase_add_test(t, reads_until_close_only_where_nothing_else_was_said);
     suite_add_tcase(s, t);

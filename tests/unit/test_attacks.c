@@ -62,7 +62,7 @@ static void check_denied(struct engine *e, const char *name, struct view wanted)
     principal_unref(alice);
 }
 
-START_TEST(K_is_refused_or_stopped)
+START_TEST(K1_K3_K4_is_refused_or_stopped)
 {
     char text[65536];
     const char *name = names[_i];
@@ -85,7 +85,7 @@ START_TEST(K_is_refused_or_stopped)
 }
 END_TEST
 
-START_TEST(K_the_corpus_is_there)
+START_TEST(K1_K4_the_corpus_is_there)
 {
     ck_assert_int_gt(n_names, 80);
 }
@@ -97,8 +97,8 @@ int main(void)
     TCase *tc = tcase_create("attacks");
     names_find();
     tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, K_the_corpus_is_there);
-    tcase_add_loop_test(tc, K_is_refused_or_stopped, 0, n_names);
+    tcase_add_test(tc, K1_K4_the_corpus_is_there);
+    tcase_add_loop_test(tc, K1_K3_K4_is_refused_or_stopped, 0, n_names);
     suite_add_tcase(s, tc);
     int status = support_run(s);
     for (int i = 0; i < n_names; i++)

@@ -79,7 +79,7 @@ START_TEST(finds_nothing_without_a_cookie_header)
 }
 END_TEST
 
-START_TEST(walks_well_formed_pairs_and_skips_the_rest)
+START_TEST(M1_M2_walks_well_formed_pairs_and_skips_the_rest)
 {
     static const char *const expected[][2] = {{"a", "1"}, {"b", ""}, {"c", "x=y"}, {"d", "q"}};
     struct view header = VIEW("a=1; junk; b=; =v; c=x=y;; bad name=1; e=a b; d=\"q\"; f=\"; "), name, value;
@@ -100,7 +100,7 @@ static bool drop_ours(struct view name, void *arg)
     return view_starts(name, NAME) || view_starts(name, VIEW("authentik_proxy_"));
 }
 
-START_TEST(L_takes_our_cookies_out_and_keeps_others_byte_for_byte)
+START_TEST(L2_M2_takes_our_cookies_out_and_keeps_others_byte_for_byte)
 {
     static const struct {
         const char *header, *left;
@@ -187,8 +187,8 @@ int main(void)
     TCase *tc = tcase_create("cookie");
     tcase_add_test(tc, E2_F5_finds_one_well_formed_cookie_or_none);
     tcase_add_test(tc, finds_nothing_without_a_cookie_header);
-    tcase_add_test(tc, walks_well_formed_pairs_and_skips_the_rest);
-    tcase_add_test(tc, L_takes_our_cookies_out_and_keeps_others_byte_for_byte);
+    tcase_add_test(tc, M1_M2_walks_well_formed_pairs_and_skips_the_rest);
+    tcase_add_test(tc, L2_M2_takes_our_cookies_out_and_keeps_others_byte_for_byte);
     tcase_add_test(tc, F5_formats_set_cookie);
     tcase_add_test(tc, fails_the_buffer_rather_than_format_another_cookie);
     tcase_add_test(tc, reads_back_what_it_formats);

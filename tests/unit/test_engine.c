@@ -345,7 +345,7 @@ START_TEST(asks_for_a_stronger_login_where_nothing_else_is_missing)
 }
 END_TEST
 
-START_TEST(denies_before_any_rule_when_claims_are_missing)
+START_TEST(E8_denies_before_any_rule_when_claims_are_missing)
 {
     struct engine *e = kit_must_load("allow 'a' {everyone=true}");
     struct principal *p = kit_claims("{\"iss\":\"https://a/\",\"sub\":\"x\",\"preferred_username\":\"x\"}");
@@ -468,7 +468,7 @@ static bool decision_eq(const struct decision *a, const struct decision *b)
 }
 
 /* Memory is near its limit here, and garbage of earlier decisions must not tip the scale. */
-START_TEST(same_input_gives_the_same_decision_whatever_came_before)
+START_TEST(C1_same_input_gives_the_same_decision_whatever_came_before)
 {
     struct engine *e = kit_must_load("allow 'a' {everyone=true, when=function(u)\n"
                                      "  local t, s = {}, 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'\n"
@@ -589,7 +589,7 @@ static const struct {
     {"https://", false},
 };
 
-START_TEST(entry_names_exactly_what_it_says)
+START_TEST(I4_entry_names_exactly_what_it_says)
 {
     struct repo r = kit_repo("github:acme/site");
     ck_assert_msg(hostlist_entry_names_repo(view_of(entries[_i].entry), &r) == entries[_i].names, "'%s'", entries[_i].entry);
@@ -614,16 +614,16 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, combines, 0, sizeof(cases) / sizeof(cases[0]));
     tcase_add_loop_test(tc, asks_for_a_stronger_login_where_nothing_else_is_missing, 0, sizeof(stepups) / sizeof(stepups[0]));
-    tcase_add_test(tc, denies_before_any_rule_when_claims_are_missing);
+    tcase_add_test(tc, E8_denies_before_any_rule_when_claims_are_missing);
     tcase_add_test(tc, judges_a_page_that_names_no_repository);
     tcase_add_test(tc, reading_the_repository_of_such_a_page_is_an_error);
     tcase_add_test(tc, what_a_dialect_does_not_tell_is_an_error_to_read);
     tcase_add_test(tc, gives_hint_and_message_where_they_belong);
     tcase_add_test(tc, lists_all_that_matched_and_all_that_erred_up_to_their_caps);
-    tcase_add_test(tc, same_input_gives_the_same_decision_whatever_came_before);
+    tcase_add_test(tc, C1_same_input_gives_the_same_decision_whatever_came_before);
     tcase_add_test(tc, two_engines_of_one_revision_agree);
     tcase_add_test(tc, a_spent_budget_takes_only_later_rules_along);
-    tcase_add_loop_test(tc, entry_names_exactly_what_it_says, 0, sizeof(entries) / sizeof(entries[0]));
+    tcase_add_loop_test(tc, I4_entry_names_exactly_what_it_says, 0, sizeof(entries) / sizeof(entries[0]));
     tcase_add_test(tc, entry_may_name_a_nested_group);
     suite_add_tcase(s, tc);
     return support_run(s);

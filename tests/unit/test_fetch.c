@@ -394,7 +394,7 @@ START_TEST(carries_many_at_once)
 }
 END_TEST
 
-START_TEST(does_not_follow_redirects)
+START_TEST(D7_L4_does_not_follow_redirects)
 {
     reply = VIEW("HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n");
     ck_assert_int_eq(get("/first")->status, 302);
@@ -491,7 +491,7 @@ START_TEST(calls_a_refused_connection_upstream)
 }
 END_TEST
 
-START_TEST(stops_at_max_bytes_announced_or_not)
+START_TEST(M5_stops_at_max_bytes_announced_or_not)
 {
     static const char *const replies[] = {"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n",
                                           "HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n"};
@@ -514,7 +514,7 @@ START_TEST(takes_a_body_of_exactly_max_bytes)
 }
 END_TEST
 
-START_TEST(gives_status_of_an_endless_answer_when_the_head_is_enough)
+START_TEST(M5_gives_status_of_an_endless_answer_when_the_head_is_enough)
 {
     manner = MANNER_FLOOD;
     reply = VIEW("HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n\r\n");
@@ -528,7 +528,7 @@ START_TEST(gives_status_of_an_endless_answer_when_the_head_is_enough)
 }
 END_TEST
 
-START_TEST(stops_an_endless_head_even_if_the_head_is_enough)
+START_TEST(M5_stops_an_endless_head_even_if_the_head_is_enough)
 {
     static const char *const starts[] = {"HTTP/1.1 200 OK\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n"};
     static const char *const floods[] = {"X-Filler: 0123456789012345678901234567890123456789\r\n",
@@ -810,17 +810,17 @@ int main(void)
     tcase_add_loop_test(t, a_request_that_was_read_counts_as_sent, 0, 4);
     tcase_add_loop_test(t, a_request_held_back_by_tls_counts_as_unsent, 0, 3);
     tcase_add_test(t, carries_many_at_once);
-    tcase_add_test(t, does_not_follow_redirects);
+    tcase_add_test(t, D7_L4_does_not_follow_redirects);
     tcase_add_test(t, does_not_use_proxies_of_the_environment);
     tcase_add_test(t, keeps_no_cookies);
     tcase_add_test(t, reads_answer_that_comes_byte_by_byte);
     tcase_add_loop_test(t, calls_a_broken_answer_upstream, 0, sizeof(broken) / sizeof(broken[0]));
     tcase_add_test(t, takes_interim_answers_and_trailers);
     tcase_add_test(t, calls_a_refused_connection_upstream);
-    tcase_add_loop_test(t, stops_at_max_bytes_announced_or_not, 0, 3);
+    tcase_add_loop_test(t, M5_stops_at_max_bytes_announced_or_not, 0, 3);
     tcase_add_test(t, takes_a_body_of_exactly_max_bytes);
-    tcase_add_test(t, gives_status_of_an_endless_answer_when_the_head_is_enough);
-    tcase_add_loop_test(t, stops_an_endless_head_even_if_the_head_is_enough, 0, 2);
+    tcase_add_test(t, M5_gives_status_of_an_endless_answer_when_the_head_is_enough);
+    tcase_add_loop_test(t, M5_stops_an_endless_head_even_if_the_head_is_enough, 0, 2);
     tcase_add_loop_test(t, gives_up_at_the_deadline, 0, 3);
     tcase_add_test(t, gives_up_at_the_deadline_while_a_name_is_resolved);
     tcase_add_test(t, calls_an_unknown_name_upstream);

@@ -78,7 +78,7 @@ START_TEST(routes_as_the_template_says)
 }
 END_TEST
 
-START_TEST(fills_in_percent_encoded_segments)
+START_TEST(D5_J5_fills_in_percent_encoded_segments)
 {
     struct driver_route r;
     ck_assert_int_eq(route("http://ws/{owner}/{name}/{user}/", "", &nested, "d\xc3\xb6 ra?#%", &r), GW_OK);
@@ -89,7 +89,7 @@ END_TEST
 static const char *const climbers[] = {"..",   ".",  "",   "a/../b", "../a",   "a/..",  "a\\..\\b",
                                        "a//b", "/a", "a/", "..;x",   "%2e%2e", "a/%2e."};
 
-START_TEST(B_routes_nobody_whose_name_climbs)
+START_TEST(B13_D5_routes_nobody_whose_name_climbs)
 {
     struct driver_route r;
     ck_assert_msg(route("http://ws/{user}/", "", &site, climbers[_i], &r) == GW_E_INVALID, "%s", climbers[_i]);
@@ -144,7 +144,7 @@ static const char *const bad_urls[] = {
     "http://ws/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18/19/20/21/22/23/24/25/26/27/28/29/30/31/32/33",
 };
 
-START_TEST(refuses_another_template_with_a_reason)
+START_TEST(D5_refuses_another_template_with_a_reason)
 {
     struct driver *d = NULL;
     char why[256] = "";
@@ -201,9 +201,9 @@ int main(void)
     TCase *t = tcase_create("all");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, routes_as_the_template_says, 0, COUNT(routes));
-    tcase_add_test(t, fills_in_percent_encoded_segments);
-    tcase_add_loop_test(t, B_routes_nobody_whose_name_climbs, 0, COUNT(climbers));
-    tcase_add_loop_test(t, refuses_another_template_with_a_reason, 0, COUNT(bad_urls));
+    tcase_add_test(t, D5_J5_fills_in_percent_encoded_segments);
+    tcase_add_loop_test(t, B13_D5_routes_nobody_whose_name_climbs, 0, COUNT(climbers));
+    tcase_add_loop_test(t, D5_refuses_another_template_with_a_reason, 0, COUNT(bad_urls));
     tcase_add_test(t, says_that_https_is_not_supported);
     tcase_add_test(t, refuses_a_host_that_is_none);
     tcase_add_test(t, gives_each_person_and_repository_an_id_of_its_own);

@@ -62,7 +62,7 @@ START_TEST(refuses_a_raw_nul)
 }
 END_TEST
 
-START_TEST(M_holds_its_caps)
+START_TEST(M8_M9_holds_its_caps)
 {
     struct arena a = ARENA(REQUEST_FORM_MAX_BYTES * 2), tiny = ARENA(16);
     struct view value;
@@ -112,7 +112,7 @@ int main(void)
     TCase *tc = tcase_create("form");
     tcase_add_test(tc, finds_one_field_decoded);
     tcase_add_test(tc, refuses_a_raw_nul);
-    tcase_add_test(tc, M_holds_its_caps);
+    tcase_add_test(tc, M8_M9_holds_its_caps);
     tcase_add_test(tc, reads_back_every_byte_that_it_puts);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);

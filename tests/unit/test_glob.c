@@ -14,7 +14,7 @@ static bool oracle(const char *p, const char *t)
     return (p[0] == t[0] || (p[0] == '?' && t[0] != '/')) && oracle(p + 1, t + 1);
 }
 
-START_TEST(means_what_the_plain_definition_says)
+START_TEST(B14_means_what_the_plain_definition_says)
 {
     static const char pattern_letters[] = "a/*?", text_letters[] = "ab/";
     char pattern[8], text[8];
@@ -53,7 +53,7 @@ static const struct {
     {"**", "", true},
 };
 
-START_TEST(matches_repositories_as_rules_write_them)
+START_TEST(B14_I4_matches_repositories_as_rules_write_them)
 {
     ck_assert_msg(glob_matches(view_of(repos[_i].pattern), view_of(repos[_i].text), true) == repos[_i].matches, "%s %s",
                   repos[_i].pattern, repos[_i].text);
@@ -92,8 +92,8 @@ int main(void)
     Suite *s = suite_create("glob");
     TCase *tc = tcase_create("glob");
     tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, means_what_the_plain_definition_says);
-    tcase_add_loop_test(tc, matches_repositories_as_rules_write_them, 0, sizeof(repos) / sizeof(repos[0]));
+    tcase_add_test(tc, B14_means_what_the_plain_definition_says);
+    tcase_add_loop_test(tc, B14_I4_matches_repositories_as_rules_write_them, 0, sizeof(repos) / sizeof(repos[0]));
     tcase_add_test(tc, refuses_a_pattern_over_its_cap);
     tcase_add_loop_test(tc, offers_the_name_that_was_probably_meant, 0, sizeof(names) / sizeof(names[0]));
     suite_add_tcase(s, tc);

@@ -167,7 +167,7 @@ START_TEST(writes_the_fields_of_the_chain_last)
 }
 END_TEST
 
-START_TEST(makes_a_file_that_others_cannot_read)
+START_TEST(G10_makes_a_file_that_others_cannot_read)
 {
     struct stat st;
     umask(0);
@@ -574,7 +574,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, chains_lines_from_zeroes_on);
     tcase_add_test(t, writes_the_fields_of_the_chain_last);
-    tcase_add_test(t, makes_a_file_that_others_cannot_read);
+    tcase_add_test(t, G10_makes_a_file_that_others_cannot_read);
     tcase_add_test(t, starts_a_chain_of_its_own_at_each_opening);
     tcase_add_test(t, keeps_evidence_of_a_line_cut_off_by_a_crash);
     tcase_add_test(t, has_written_what_it_acknowledged_when_the_process_is_killed);

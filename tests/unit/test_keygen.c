@@ -76,7 +76,7 @@ static char *read_text(void)
     return text;
 }
 
-START_TEST(writes_a_key_that_only_its_owner_may_read)
+START_TEST(G10_writes_a_key_that_only_its_owner_may_read)
 {
     struct stat st;
 
@@ -215,7 +215,7 @@ int main(void)
     TCase *tc = tcase_create("keygen");
 
     tcase_add_checked_fixture(tc, set_up, tear_down);
-    tcase_add_test(tc, writes_a_key_that_only_its_owner_may_read);
+    tcase_add_test(tc, G10_writes_a_key_that_only_its_owner_may_read);
     tcase_add_test(tc, never_overwrites);
     tcase_add_test(tc, never_writes_through_a_link);
     tcase_add_test(tc, rotation_puts_a_new_key_on_top_and_keeps_the_mode);

@@ -36,7 +36,7 @@ static void put_set(struct buf *out, const struct token_key *const *keys, size_t
     buf_puts(out, "]}");
 }
 
-START_TEST(algorithm_follows_from_type_and_curve)
+START_TEST(T1_T2_algorithm_follows_from_type_and_curve)
 {
     const struct token_key *const all[] = {&rsa, &ec256, &ec384, &ec521, &ed};
     struct buf json = BUF(64 * 1024);
@@ -169,7 +169,7 @@ START_TEST(leaves_out_unfit_keys_and_keeps_the_rest)
 }
 END_TEST
 
-START_TEST(leaves_out_keys_for_something_else)
+START_TEST(T1_T3_leaves_out_keys_for_something_else)
 {
     static const char *const extras[] = {
         ",\"use\":\"enc\"",
@@ -248,7 +248,7 @@ START_TEST(refuses_two_keys_with_one_kid)
 }
 END_TEST
 
-START_TEST(caps_bytes_and_keys)
+START_TEST(M3_caps_bytes_and_keys)
 {
     struct buf json = BUF(1024 * 1024);
     struct keyset *ks = NULL;
@@ -310,15 +310,15 @@ int main(void)
     Suite *s = suite_create("keyset");
     TCase *t = tcase_create("keyset");
     tcase_set_timeout(t, 60);
-    tcase_add_test(t, algorithm_follows_from_type_and_curve);
+    tcase_add_test(t, T1_T2_algorithm_follows_from_type_and_curve);
     tcase_add_loop_test(t, verifies_each_algorithm_again_and_again, 0, 5);
     tcase_add_test(t, a_set_without_keys_is_a_set);
     tcase_add_test(t, refuses_what_is_no_set);
     tcase_add_test(t, leaves_out_unfit_keys_and_keeps_the_rest);
-    tcase_add_test(t, leaves_out_keys_for_something_else);
+    tcase_add_test(t, T1_T3_leaves_out_keys_for_something_else);
     tcase_add_test(t, leaves_out_rsa_keys_that_are_short_or_odd);
     tcase_add_test(t, refuses_two_keys_with_one_kid);
-    tcase_add_test(t, caps_bytes_and_keys);
+    tcase_add_test(t, M3_caps_bytes_and_keys);
     tcase_add_test(t, names_of_algorithms_are_exact);
     tcase_add_test(t, reads_rfc7517_a_1);
     suite_add_tcase(s, t);

@@ -295,7 +295,7 @@ START_TEST(answers_a_request_whose_announced_body_never_comes)
 }
 END_TEST
 
-START_TEST(takes_no_body_for_a_request)
+START_TEST(H7_takes_no_body_for_a_request)
 {
     struct client c;
     client_ask(&c, REQUEST("POST /x") "Content-Length: 28\r\n\r\n" GET("/smuggled") GET("/smuggled"), 0);
@@ -362,7 +362,7 @@ START_TEST(hands_over_the_socket_with_what_came_early)
 }
 END_TEST
 
-START_TEST(refuses_what_is_ambiguous_and_closes)
+START_TEST(H7_H10_refuses_what_is_ambiguous_and_closes)
 {
     static const char *const requests[] = {
         REQUEST("GET /x") "Host: b\r\n\r\n" GET("/smuggled"),
@@ -465,13 +465,13 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, answers_pipelined_requests_in_order_and_keeps_the_connection);
     tcase_add_loop_test(t, answers_a_request_whose_announced_body_never_comes, 0, 6);
-    tcase_add_test(t, takes_no_body_for_a_request);
+    tcase_add_test(t, H7_takes_no_body_for_a_request);
     tcase_add_test(t, gives_a_form_as_a_whole);
     tcase_add_test(t, streams_what_comes_in_parts_with_waits_between);
     tcase_add_test(t, cuts_a_stream_that_failed);
     tcase_add_test(t, pushes_a_body_no_faster_than_it_is_taken);
     tcase_add_test(t, hands_over_the_socket_with_what_came_early);
-    tcase_add_loop_test(t, refuses_what_is_ambiguous_and_closes, 0, 4);
+    tcase_add_loop_test(t, H7_H10_refuses_what_is_ambiguous_and_closes, 0, 4);
     tcase_add_test(t, answers_a_query_of_very_many_arguments);
     tcase_add_test(t, lets_a_handler_finish_whose_client_has_left);
     tcase_add_test(t, ends_each_connection_with_its_answer_while_draining);

@@ -264,7 +264,7 @@ static const struct {
     {"{" BASIS "," ACCESS ",\"name\":\"a\\nb\"}", "claims are unfit"},
 };
 
-START_TEST(refuses_tokens_made_for_something_else)
+START_TEST(G11_refuses_tokens_made_for_something_else)
 {
     struct verdict v = {0};
     size_t n = fake.n;
@@ -304,7 +304,7 @@ START_TEST(a_token_without_groups_is_known_and_incomplete)
 }
 END_TEST
 
-START_TEST(it_ends_with_its_exp)
+START_TEST(C6_it_ends_with_its_exp)
 {
     struct verdict v = {0};
     struct buf jwt =
@@ -331,7 +331,7 @@ END_TEST
 
 /* ---- keys ---- */
 
-START_TEST(an_unknown_kid_fetches_keys_once_for_a_thousand_requests)
+START_TEST(M3_an_unknown_kid_fetches_keys_once_for_a_thousand_requests)
 {
     static struct verdict waiting[1000];
     struct verdict v = {0};
@@ -473,7 +473,7 @@ END_TEST
 
 /* ---- freshness ---- */
 
-START_TEST(claims_older_than_refresh_are_renewed_before_they_are_judged)
+START_TEST(C4_C5_claims_older_than_refresh_are_renewed_before_they_are_judged)
 {
     struct verdict v = {0}, second = {0};
     struct buf jwt = signed_with(&key_a, TOKEN);
@@ -522,7 +522,7 @@ START_TEST(an_old_token_seen_for_the_first_time_is_asked_about_first)
 }
 END_TEST
 
-START_TEST(what_userinfo_refuses_is_forgotten_and_does_not_come_back_by_its_signature)
+START_TEST(C7_C8_what_userinfo_refuses_is_forgotten_and_does_not_come_back_by_its_signature)
 {
     struct verdict v = {0};
     struct buf jwt = signed_with(&key_a, TOKEN);
@@ -598,7 +598,7 @@ START_TEST(an_old_token_seen_first_while_the_provider_is_away_serves_for_the_sam
 }
 END_TEST
 
-START_TEST(without_openid_a_token_lasts_as_long_as_its_claims_are_young)
+START_TEST(C9_without_openid_a_token_lasts_as_long_as_its_claims_are_young)
 {
     struct verdict v = {0};
     struct buf jwt = signed_with(&key_a, TOKEN_WITHOUT_OPENID);
@@ -626,7 +626,7 @@ static const struct {
     {403, "{}", "does not honour", MACHINE_REFUSED},
 };
 
-START_TEST(userinfo_about_somebody_else_is_a_refusal)
+START_TEST(G8_T10_userinfo_about_somebody_else_is_a_refusal)
 {
     struct verdict v = {0};
     struct buf jwt = signed_with(&key_a, TOKEN);
@@ -663,7 +663,7 @@ static const struct {
     {true, OTHER, "u1", INT64_MAX, false},
 };
 
-START_TEST(an_ending_ends_what_it_names_and_nothing_else)
+START_TEST(C10_an_ending_ends_what_it_names_and_nothing_else)
 {
     struct verdict v = {0};
     struct buf jwt = signed_with(&key_a, TOKEN_OF_SID);
@@ -744,7 +744,7 @@ END_TEST
     "{\"iss\":\"" OTHER "\",\"sub\":\"u1\",\"aud\":\"ci\",\"iat\":1700000000,\"exp\":1700003600,\"azp\":\"ci\",\"uid\":\"r\"," \
     "\"scope\":\"openid\"," BOTS "}"
 
-START_TEST(a_further_issuer_has_keys_and_rules_of_its_own)
+START_TEST(G13_a_further_issuer_has_keys_and_rules_of_its_own)
 {
     struct verdict v = {0};
     show(&key_other, OTHER_TOKEN, &v);
@@ -784,7 +784,7 @@ static const struct {
      "iss is another issuer"},
 };
 
-START_TEST(nothing_of_one_issuer_counts_for_another)
+START_TEST(C2_F14_G6_nothing_of_one_issuer_counts_for_another)
 {
     struct verdict v = {0};
     show(crossings[_i].by_other ? &key_other : &key_a, crossings[_i].claims, &v);
@@ -851,7 +851,7 @@ START_TEST(an_opaque_token_is_vouched_for_and_then_userinfo_says_who_it_is)
 END_TEST
 
 /* Authentik says of a refresh token too that it is active. */
-START_TEST(a_refresh_token_is_no_access_token)
+START_TEST(G11_a_refresh_token_is_no_access_token)
 {
     struct verdict v = {0};
     show_text("refresh-token", &v);
@@ -896,7 +896,7 @@ static const struct {
     {500, "", MACHINE_UNAVAILABLE},
 };
 
-START_TEST(introspection_is_believed_only_about_tokens_of_ours)
+START_TEST(C2_G6_introspection_is_believed_only_about_tokens_of_ours)
 {
     struct verdict v = {0};
     show_text("opaque-1", &v);
@@ -908,7 +908,7 @@ START_TEST(introspection_is_believed_only_about_tokens_of_ours)
 }
 END_TEST
 
-START_TEST(a_signed_token_is_never_sent_to_introspection)
+START_TEST(L4_a_signed_token_is_never_sent_to_introspection)
 {
     struct verdict v = {0};
     size_t n = fake.n;
@@ -920,7 +920,7 @@ START_TEST(a_signed_token_is_never_sent_to_introspection)
 }
 END_TEST
 
-START_TEST(an_encrypted_token_is_opaque_to_us)
+START_TEST(T5_an_encrypted_token_is_opaque_to_us)
 {
     struct verdict v = {0};
     show_text("a.b.c.d.e", &v);
@@ -992,7 +992,7 @@ START_TEST(it_is_exchanged_anew_when_its_claims_are_old)
 }
 END_TEST
 
-START_TEST(wrong_user_and_wrong_password_look_alike_and_are_asked_about_once)
+START_TEST(E7_wrong_user_and_wrong_password_look_alike_and_are_asked_about_once)
 {
     struct verdict no_such_user = {0}, wrong_password = {0};
     try_password("nobody", "pw", &no_such_user);
@@ -1039,7 +1039,7 @@ START_TEST(trouble_of_ours_with_the_provider_is_no_verdict_on_the_password)
 }
 END_TEST
 
-START_TEST(a_granted_token_for_another_opens_nothing)
+START_TEST(G8_a_granted_token_for_another_opens_nothing)
 {
     struct verdict v = {0};
     try_password("ci", "pw", &v);
@@ -1051,7 +1051,7 @@ START_TEST(a_granted_token_for_another_opens_nothing)
 }
 END_TEST
 
-START_TEST(no_two_credentials_share_a_memory)
+START_TEST(C2_C3_I2_no_two_credentials_share_a_memory)
 {
     static const struct {
         const char *username, *password;
@@ -1090,7 +1090,7 @@ END_TEST
 
 /* ---- the budget ---- */
 
-START_TEST(an_address_has_a_budget_of_attempts_that_fail)
+START_TEST(I3_M6_an_address_has_a_budget_of_attempts_that_fail)
 {
     struct verdict v = {0};
     char name[32];
@@ -1179,32 +1179,32 @@ static void add_signed(Suite *s)
     suite_add_tcase(s, cold);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_token_is_verified_once);
-    ADD_LOOP(t, refuses_tokens_made_for_something_else, wrong_tokens);
+    ADD_LOOP(t, G11_refuses_tokens_made_for_something_else, wrong_tokens);
     tcase_add_test(t, refuses_nonsense_without_asking_anyone);
     tcase_add_test(t, a_token_without_groups_is_known_and_incomplete);
-    tcase_add_test(t, it_ends_with_its_exp);
-    tcase_add_test(t, an_unknown_kid_fetches_keys_once_for_a_thousand_requests);
+    tcase_add_test(t, C6_it_ends_with_its_exp);
+    tcase_add_test(t, M3_an_unknown_kid_fetches_keys_once_for_a_thousand_requests);
     tcase_add_test(t, one_token_shown_a_thousand_times_waits_as_one);
     tcase_add_test(t, a_kid_that_stays_unknown_is_refused);
     tcase_add_test(t, while_keys_cannot_be_read_an_unknown_kid_is_no_refusal);
     tcase_add_test(t, a_withdrawn_key_takes_its_tokens_along);
     tcase_add_test(t, another_key_beside_it_changes_nothing);
-    tcase_add_test(t, claims_older_than_refresh_are_renewed_before_they_are_judged);
+    tcase_add_test(t, C4_C5_claims_older_than_refresh_are_renewed_before_they_are_judged);
     tcase_add_test(t, an_old_token_seen_for_the_first_time_is_asked_about_first);
-    tcase_add_test(t, what_userinfo_refuses_is_forgotten_and_does_not_come_back_by_its_signature);
+    tcase_add_test(t, C7_C8_what_userinfo_refuses_is_forgotten_and_does_not_come_back_by_its_signature);
     tcase_add_test(t, old_claims_serve_for_the_grace_while_the_provider_is_away);
     tcase_add_test(t, an_old_token_seen_first_while_the_provider_is_away_serves_for_the_same_grace);
-    tcase_add_test(t, without_openid_a_token_lasts_as_long_as_its_claims_are_young);
-    ADD_LOOP(t, userinfo_about_somebody_else_is_a_refusal, odd_userinfos);
-    ADD_LOOP(t, an_ending_ends_what_it_names_and_nothing_else, endings);
+    tcase_add_test(t, C9_without_openid_a_token_lasts_as_long_as_its_claims_are_young);
+    ADD_LOOP(t, G8_T10_userinfo_about_somebody_else_is_a_refusal, odd_userinfos);
+    ADD_LOOP(t, C10_an_ending_ends_what_it_names_and_nothing_else, endings);
     tcase_add_test(t, a_token_of_an_ended_session_seen_later_is_asked_about);
     tcase_add_test(t, an_ending_that_comes_while_userinfo_is_asked_is_later_than_the_answer);
     tcase_add_test(t, endings_beyond_the_cap_make_every_older_token_be_asked_about);
     tcase_add_test(t, what_is_held_outlives_the_cache);
     suite_add_tcase(s, t);
     tcase_add_checked_fixture(further, setup_further, teardown);
-    tcase_add_test(further, a_further_issuer_has_keys_and_rules_of_its_own);
-    ADD_LOOP(further, nothing_of_one_issuer_counts_for_another, crossings);
+    tcase_add_test(further, G13_a_further_issuer_has_keys_and_rules_of_its_own);
+    ADD_LOOP(further, C2_F14_G6_nothing_of_one_issuer_counts_for_another, crossings);
     tcase_add_test(further, one_kid_at_two_issuers_is_two_keys);
     tcase_add_test(further, a_further_issuer_is_asked_about_its_own_tokens);
     suite_add_tcase(s, further);
@@ -1215,18 +1215,18 @@ static void add_unverified(Suite *s)
     TCase *t = tcase_create("introspecting");
     tcase_add_checked_fixture(t, setup_introspecting, teardown);
     tcase_add_test(t, an_opaque_token_is_vouched_for_and_then_userinfo_says_who_it_is);
-    tcase_add_test(t, a_refresh_token_is_no_access_token);
-    ADD_LOOP(t, introspection_is_believed_only_about_tokens_of_ours, introspections);
-    tcase_add_test(t, a_signed_token_is_never_sent_to_introspection);
-    tcase_add_test(t, an_encrypted_token_is_opaque_to_us);
+    tcase_add_test(t, G11_a_refresh_token_is_no_access_token);
+    ADD_LOOP(t, C2_G6_introspection_is_believed_only_about_tokens_of_ours, introspections);
+    tcase_add_test(t, L4_a_signed_token_is_never_sent_to_introspection);
+    tcase_add_test(t, T5_an_encrypted_token_is_opaque_to_us);
     tcase_add_test(t, an_app_password_becomes_a_token_that_is_verified_like_any_other);
     tcase_add_test(t, it_is_exchanged_anew_when_its_claims_are_old);
-    tcase_add_test(t, wrong_user_and_wrong_password_look_alike_and_are_asked_about_once);
+    tcase_add_test(t, E7_wrong_user_and_wrong_password_look_alike_and_are_asked_about_once);
     ADD_LOOP(t, trouble_of_ours_with_the_provider_is_no_verdict_on_the_password, grant_troubles);
-    tcase_add_test(t, a_granted_token_for_another_opens_nothing);
-    tcase_add_test(t, no_two_credentials_share_a_memory);
+    tcase_add_test(t, G8_a_granted_token_for_another_opens_nothing);
+    tcase_add_test(t, C2_C3_I2_no_two_credentials_share_a_memory);
     tcase_add_test(t, parts_that_are_missing_or_too_long_are_refused_unasked);
-    tcase_add_test(t, an_address_has_a_budget_of_attempts_that_fail);
+    tcase_add_test(t, I3_M6_an_address_has_a_budget_of_attempts_that_fail);
     tcase_add_test(t, attempts_that_succeed_cost_nothing);
     tcase_add_test(t, what_waits_is_told_when_it_all_ends);
     tcase_add_test(t, questions_under_way_are_capped);

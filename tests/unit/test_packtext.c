@@ -135,7 +135,7 @@ static const char *const texts[] = {
     "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":[[[[[[[[1]]]]]]]]}}}}}}}}",
 };
 
-START_TEST(agrees_with_the_other_parser)
+START_TEST(M3_T10_agrees_with_the_other_parser)
 {
     struct buf ours = BUF(PACK_BYTES_MAX), theirs = BUF(PACK_BYTES_MAX);
     buf_puts(&ours, "x");
@@ -214,7 +214,7 @@ int main(void)
 {
     Suite *s = suite_create("packtext");
     TCase *t = tcase_create("packtext");
-    tcase_add_loop_test(t, agrees_with_the_other_parser, 0, (int)(sizeof(texts) / sizeof(texts[0])));
+    tcase_add_loop_test(t, M3_T10_agrees_with_the_other_parser, 0, (int)(sizeof(texts) / sizeof(texts[0])));
     tcase_add_test(t, every_cut_is_refused_by_both);
     tcase_add_test(t, nul_is_refused_by_both);
     tcase_add_test(t, many_members_are_sorted_and_twins_found);

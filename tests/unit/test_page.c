@@ -71,7 +71,7 @@ static size_t count(const char *text, const char *part)
     return n;
 }
 
-START_TEST(shows_hostile_text_in_every_field_as_text_only)
+START_TEST(J1_J7_shows_hostile_text_in_every_field_as_text_only)
 {
     struct buf out = BUF(PAGE_MAX_BYTES), escaped = BUF(PAGE_MAX_BYTES);
     pages[_i].put(&out);
@@ -129,7 +129,7 @@ START_TEST(closes_every_element_in_order)
 END_TEST
 
 /* The Content-Security-Policy would stop them; a page that needs them would be broken. */
-START_TEST(needs_no_script_and_no_inline_style)
+START_TEST(J1_needs_no_script_and_no_inline_style)
 {
     struct buf out = BUF(PAGE_MAX_BYTES);
     pages[_i].put(&out);
@@ -180,9 +180,9 @@ int main(void)
 {
     Suite *s = suite_create("page");
     TCase *t = tcase_create("page");
-    tcase_add_loop_test(t, shows_hostile_text_in_every_field_as_text_only, 0, N_PAGES);
+    tcase_add_loop_test(t, J1_J7_shows_hostile_text_in_every_field_as_text_only, 0, N_PAGES);
     tcase_add_loop_test(t, closes_every_element_in_order, 0, N_PAGES);
-    tcase_add_loop_test(t, needs_no_script_and_no_inline_style, 0, N_PAGES);
+    tcase_add_loop_test(t, J1_needs_no_script_and_no_inline_style, 0, N_PAGES);
     tcase_add_test(t, leaves_out_what_is_empty);
     tcase_add_test(t, offers_the_forge_only_where_there_is_a_choice);
     tcase_add_test(t, has_a_stylesheet_with_light_and_dark);

@@ -49,7 +49,7 @@ START_TEST(opens_what_was_sealed)
 }
 END_TEST
 
-START_TEST(no_two_attempts_share_anything)
+START_TEST(T8_no_two_attempts_share_anything)
 {
     struct pending p = make(VIEW("/"), NOW_S), q = make(VIEW("/"), NOW_S);
     ck_assert_str_ne(p.state, q.state);
@@ -61,7 +61,7 @@ START_TEST(no_two_attempts_share_anything)
 }
 END_TEST
 
-START_TEST(lives_ten_minutes)
+START_TEST(C6_lives_ten_minutes)
 {
     static const struct {
         int64_t age_s;
@@ -78,7 +78,7 @@ START_TEST(lives_ten_minutes)
 }
 END_TEST
 
-START_TEST(refuses_a_cookie_with_any_character_changed)
+START_TEST(F6_refuses_a_cookie_with_any_character_changed)
 {
     struct seal_ring *ring = ring_of(7, 1);
     struct pending p = make(VIEW("/x"), NOW_S), q;
@@ -110,7 +110,7 @@ START_TEST(opens_under_an_older_key_and_under_no_foreign_one)
 }
 END_TEST
 
-START_TEST(rd_that_is_too_long_or_odd_becomes_the_root)
+START_TEST(R1_rd_that_is_too_long_or_odd_becomes_the_root)
 {
     static char longest[PENDING_RD_MAX + 2];
     struct seal_ring *ring = ring_of(7, 1);
@@ -131,7 +131,7 @@ START_TEST(rd_that_is_too_long_or_odd_becomes_the_root)
 }
 END_TEST
 
-START_TEST(state_names_its_cookie_and_is_compared_whole)
+START_TEST(F6_state_names_its_cookie_and_is_compared_whole)
 {
     struct pending p = make(VIEW("/"), NOW_S), q = make(VIEW("/"), NOW_S);
     struct buf name = BUF(128);
@@ -165,7 +165,7 @@ START_TEST(refuses_a_state_that_cannot_be_ours)
 }
 END_TEST
 
-START_TEST(rfc7636_appendix_b)
+START_TEST(T7_rfc7636_appendix_b)
 {
     char challenge[PENDING_RANDOM_LEN + 1];
     ck_assert_int_eq(pending_challenge(VIEW("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), challenge), GW_OK);
@@ -216,7 +216,7 @@ static size_t jar_drops(struct jar *j, size_t new_bytes)
     return pending_find_drops(j->ring, VIEW("login-"), j->cookies, j->n, new_bytes, NOW_S, j->drops);
 }
 
-START_TEST(fifth_attempt_drops_the_oldest_only_when_there_are_five_already)
+START_TEST(M1_fifth_attempt_drops_the_oldest_only_when_there_are_five_already)
 {
     struct jar j = jar_new();
     for (int i = 0; i < 4; i++)
@@ -234,7 +234,7 @@ START_TEST(fifth_attempt_drops_the_oldest_only_when_there_are_five_already)
 END_TEST
 
 /* Links can make a browser begin logins; their cookies must not grow the Cookie header past what a proxy takes. */
-START_TEST(bytes_of_all_attempts_stay_bounded)
+START_TEST(M1_bytes_of_all_attempts_stay_bounded)
 {
     struct jar j = jar_new();
     jar_add(&j, PENDING_RD_MAX, NOW_S - 3);
@@ -286,7 +286,7 @@ static void on_used(void *arg, enum gw_err err)
         loop_stop(a->loop);
 }
 
-START_TEST(of_many_uses_at_once_one_wins)
+START_TEST(T6_of_many_uses_at_once_one_wins)
 {
     enum { N = 10 };
     struct answers a = {.n_left = N};
@@ -337,19 +337,19 @@ int main(void)
     TCase *t = tcase_create("pending");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, opens_what_was_sealed);
-    tcase_add_test(t, no_two_attempts_share_anything);
-    tcase_add_loop_test(t, lives_ten_minutes, 0, 6);
-    tcase_add_test(t, refuses_a_cookie_with_any_character_changed);
+    tcase_add_test(t, T8_no_two_attempts_share_anything);
+    tcase_add_loop_test(t, C6_lives_ten_minutes, 0, 6);
+    tcase_add_test(t, F6_refuses_a_cookie_with_any_character_changed);
     tcase_add_test(t, opens_under_an_older_key_and_under_no_foreign_one);
-    tcase_add_test(t, rd_that_is_too_long_or_odd_becomes_the_root);
-    tcase_add_test(t, state_names_its_cookie_and_is_compared_whole);
+    tcase_add_test(t, R1_rd_that_is_too_long_or_odd_becomes_the_root);
+    tcase_add_test(t, F6_state_names_its_cookie_and_is_compared_whole);
     tcase_add_test(t, refuses_a_state_that_cannot_be_ours);
-    tcase_add_test(t, rfc7636_appendix_b);
-    tcase_add_test(t, fifth_attempt_drops_the_oldest_only_when_there_are_five_already);
-    tcase_add_test(t, bytes_of_all_attempts_stay_bounded);
+    tcase_add_test(t, T7_rfc7636_appendix_b);
+    tcase_add_test(t, M1_fifth_attempt_drops_the_oldest_only_when_there_are_five_already);
+    tcase_add_test(t, M1_bytes_of_all_attempts_stay_bounded);
     tcase_add_test(t, drops_what_does_not_open_and_leaves_other_cookies_alone);
     tcase_add_test(t, deletions_in_one_answer_are_bounded);
-    tcase_add_test(t, of_many_uses_at_once_one_wins);
+    tcase_add_test(t, T6_of_many_uses_at_once_one_wins);
     tcase_add_test(t, store_that_fails_lets_nobody_go_on);
     suite_add_tcase(s, t);
     return support_run(s);

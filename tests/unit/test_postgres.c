@@ -720,7 +720,7 @@ static void assert_absent_both(struct view dump, struct view canary)
     buf_deinit(&hex);
 }
 
-START_TEST(dump_of_the_database_holds_neither_token_nor_claim_nor_cookie_nor_name)
+START_TEST(G10_L3_dump_of_the_database_holds_neither_token_nor_claim_nor_cookie_nor_name)
 {
     static char dump[8 * 1024 * 1024];
     char command[128];
@@ -781,7 +781,7 @@ int main(void)
     tcase_add_test(t, role_that_owns_its_database_is_enough);
     tcase_add_loop_test(t, row_of_odd_lengths_is_a_failure_not_an_answer, 0, 2);
     tcase_add_test(t, replace_of_a_row_that_a_tombstone_speaks_against_ends_it);
-    tcase_add_test(t, dump_of_the_database_holds_neither_token_nor_claim_nor_cookie_nor_name);
+    tcase_add_test(t, G10_L3_dump_of_the_database_holds_neither_token_nor_claim_nor_cookie_nor_name);
     suite_add_tcase(suite, t);
     int status = support_run(suite);
     pgkit_remove(&pg);

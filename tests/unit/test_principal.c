@@ -92,7 +92,7 @@ static const struct {
     {"{" WHO ",\"groups\":[],\"preferred_username\":[\"root\"]}", false, PRINCIPAL_WRONG_TYPE, 0},
 };
 
-START_TEST(missing_is_not_empty)
+START_TEST(E8_missing_is_not_empty)
 {
     struct principal *p;
     ck_assert_int_eq(make(view_of(missing_cases[_i].json), PRINCIPAL_BEARER, missing_cases[_i].requested, &p), GW_OK);
@@ -122,7 +122,7 @@ static const char *const refused[] = {
     "{" WHO ",\"sid\":\"a\\tb\"}",
 };
 
-START_TEST(refuses_nobody_and_control_bytes)
+START_TEST(H11_refuses_nobody_and_control_bytes)
 {
     struct principal *p = NULL;
     ck_assert_msg(make(view_of(refused[_i]), PRINCIPAL_SESSION, false, &p) == GW_E_INVALID, "%s", refused[_i]);
@@ -130,7 +130,7 @@ START_TEST(refuses_nobody_and_control_bytes)
 }
 END_TEST
 
-START_TEST(email_is_verified_only_by_a_json_true)
+START_TEST(I5_email_is_verified_only_by_a_json_true)
 {
     static const char *const not_true[] = {"false", "\"true\"", "1", "[true]", "null", "\"false\""};
     struct principal *p;
@@ -144,7 +144,7 @@ START_TEST(email_is_verified_only_by_a_json_true)
 }
 END_TEST
 
-START_TEST(service_needs_a_flag_and_no_sid)
+START_TEST(G2_service_needs_a_flag_and_no_sid)
 {
     static const struct {
         const char *json;
@@ -167,7 +167,7 @@ START_TEST(service_needs_a_flag_and_no_sid)
 }
 END_TEST
 
-START_TEST(odd_times_are_unknown_times)
+START_TEST(M3_odd_times_are_unknown_times)
 {
     static const char *const odd[] = {"-1", "1.5", "1e300", "\"1700000000\"", "null"};
     for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
@@ -192,7 +192,7 @@ static void put_list(struct buf *json, size_t n, const char *fmt)
     buf_put_byte(json, ']');
 }
 
-START_TEST(caps_lists_and_attributes)
+START_TEST(M7_caps_lists_and_attributes)
 {
     static const struct {
         size_t n_groups, attribute_bytes;
@@ -255,12 +255,12 @@ int main(void)
     Suite *s = suite_create("principal");
     TCase *t = tcase_create("principal");
     tcase_add_test(t, reads_a_whole_person);
-    tcase_add_loop_test(t, missing_is_not_empty, 0, (int)(sizeof(missing_cases) / sizeof(missing_cases[0])));
-    tcase_add_loop_test(t, refuses_nobody_and_control_bytes, 0, (int)(sizeof(refused) / sizeof(refused[0])));
-    tcase_add_test(t, email_is_verified_only_by_a_json_true);
-    tcase_add_test(t, service_needs_a_flag_and_no_sid);
-    tcase_add_test(t, odd_times_are_unknown_times);
-    tcase_add_test(t, caps_lists_and_attributes);
+    tcase_add_loop_test(t, E8_missing_is_not_empty, 0, (int)(sizeof(missing_cases) / sizeof(missing_cases[0])));
+    tcase_add_loop_test(t, H11_refuses_nobody_and_control_bytes, 0, (int)(sizeof(refused) / sizeof(refused[0])));
+    tcase_add_test(t, I5_email_is_verified_only_by_a_json_true);
+    tcase_add_test(t, G2_service_needs_a_flag_and_no_sid);
+    tcase_add_test(t, M3_odd_times_are_unknown_times);
+    tcase_add_test(t, M7_caps_lists_and_attributes);
     tcase_add_test(t, a_person_with_ten_groups_and_a_list_of_twenty_takes_under_1100_bytes);
     tcase_add_test(t, counted_reference_keeps_it_alive);
     suite_add_tcase(s, t);

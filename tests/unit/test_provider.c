@@ -253,7 +253,7 @@ END_TEST
 
 /* --- URLs for the browser --- */
 
-START_TEST(authorize_url_has_everything)
+START_TEST(G9_T7_authorize_url_has_everything)
 {
     struct buf out = BUF(4096);
     struct provider_authorize a = {.state = VIEW("st&1"), .nonce = VIEW("no 1"), .code_challenge = VIEW("ch-1")};
@@ -479,7 +479,7 @@ static const struct {
     {ID_CLAIMS, "{" CLAIMS ",\"azp\":\"other\",\"uid\":\"r\",\"scope\":\"openid\"}", GW_E_INVALID, "azp"},
 };
 
-START_TEST(refuses_tokens_that_do_not_belong_here)
+START_TEST(G14_T9_T10_refuses_tokens_that_do_not_belong_here)
 {
     struct login_heard h;
     begin(&h);
@@ -588,7 +588,7 @@ START_TEST(a_login_fails_with_the_provider)
 }
 END_TEST
 
-START_TEST(logins_never_swap)
+START_TEST(C3_T8_logins_never_swap)
 {
     struct login_heard a, b;
     begin(&a);
@@ -660,16 +660,17 @@ static void add_ready(Suite *s)
 {
     TCase *t = tcase_create("ready");
     tcase_add_checked_fixture(t, setup_ready, teardown);
-    tcase_add_test(t, authorize_url_has_everything);
+    tcase_add_test(t, G9_T7_authorize_url_has_everything);
     tcase_add_test(t, end_session_url_leaves_out_what_is_empty);
     tcase_add_test(t, a_code_becomes_a_person);
     tcase_add_test(t, userinfo_replaces_nothing_about_the_login);
     tcase_add_loop_test(t, refuses_bad_token_answers, 0, (int)(sizeof(token_cases) / sizeof(token_cases[0])));
-    tcase_add_loop_test(t, refuses_tokens_that_do_not_belong_here, 0, (int)(sizeof(pair_cases) / sizeof(pair_cases[0])));
+    tcase_add_loop_test(t, G14_T9_T10_refuses_tokens_that_do_not_belong_here, 0,
+                        (int)(sizeof(pair_cases) / sizeof(pair_cases[0])));
     tcase_add_loop_test(t, judges_userinfo, 0, (int)(sizeof(userinfo_cases) / sizeof(userinfo_cases[0])));
     tcase_add_test(t, a_failing_exchange_fails_the_login);
     tcase_add_test(t, a_rotated_key_is_fetched_once_during_a_login);
-    tcase_add_test(t, logins_never_swap);
+    tcase_add_test(t, C3_T8_logins_never_swap);
     tcase_add_test(t, logins_are_capped_and_end_with_the_provider);
     tcase_add_test(t, a_login_needs_all_its_parts);
     suite_add_tcase(s, t);

@@ -211,7 +211,7 @@ static const struct {
     {ID, ID, SESSION_OVER},
 };
 
-START_TEST(tokens_of_another_end_the_session)
+START_TEST(T10_tokens_of_another_end_the_session)
 {
     ask_grant();
     answer_tokens(strangers[_i].id, strangers[_i].access, &key_a, ",\"refresh_token\":\"re-2\"");
@@ -220,7 +220,7 @@ START_TEST(tokens_of_another_end_the_session)
 }
 END_TEST
 
-START_TEST(refreshed_tokens_are_verified)
+START_TEST(T10_refreshed_tokens_are_verified)
 {
     now_is(PROVIDER_KEYS_MIN_MS);
     ask_grant();
@@ -449,8 +449,8 @@ int main(void)
     tcase_add_checked_fixture(t, setup_ready, teardown);
     tcase_add_test(t, a_grant_is_sent_once_and_brings_tokens);
     tcase_add_loop_test(t, a_grant_may_bring_less_than_a_login, 0, sizeof(lean) / sizeof(lean[0]));
-    tcase_add_loop_test(t, tokens_of_another_end_the_session, 0, sizeof(strangers) / sizeof(strangers[0]));
-    tcase_add_test(t, refreshed_tokens_are_verified);
+    tcase_add_loop_test(t, T10_tokens_of_another_end_the_session, 0, sizeof(strangers) / sizeof(strangers[0]));
+    tcase_add_test(t, T10_refreshed_tokens_are_verified);
     tcase_add_test(t, a_rotated_key_is_fetched_during_a_grant);
     tcase_add_loop_test(t, judges_answers_without_tokens, 0, sizeof(no_tokens) / sizeof(no_tokens[0]));
     tcase_add_loop_test(t, a_lost_answer_is_told_from_a_request_that_was_never_sent, 0, 8);

@@ -41,7 +41,7 @@ static const struct {
     {"rd=%2Fa&rd=%2Fb", "/"},
 };
 
-START_TEST(goes_to_our_own_origin_or_home)
+START_TEST(R1_R2_R5_R14_R19_goes_to_our_own_origin_or_home)
 {
     struct arena a = ARENA(1 << 16);
     struct uri public_uri;
@@ -52,7 +52,7 @@ START_TEST(goes_to_our_own_origin_or_home)
 }
 END_TEST
 
-START_TEST(parameters_of_a_raw_address_are_not_ours)
+START_TEST(R15_R16_parameters_of_a_raw_address_are_not_ours)
 {
     ck_view_eq(rd_own_query(VIEW("again=1&rd=%2F")), "again=1&rd=%2F");
     ck_view_eq(rd_own_query(VIEW("rd=%2Fx&again=1")), "rd=%2Fx&again=1");
@@ -78,8 +78,8 @@ int main(void)
 {
     Suite *s = suite_create("rd");
     TCase *t = tcase_create("rd");
-    tcase_add_loop_test(t, goes_to_our_own_origin_or_home, 0, sizeof(cases) / sizeof(cases[0]));
-    tcase_add_test(t, parameters_of_a_raw_address_are_not_ours);
+    tcase_add_loop_test(t, R1_R2_R5_R14_R19_goes_to_our_own_origin_or_home, 0, sizeof(cases) / sizeof(cases[0]));
+    tcase_add_test(t, R15_R16_parameters_of_a_raw_address_are_not_ours);
     tcase_add_test(t, too_long_a_target_becomes_home);
     suite_add_tcase(s, t);
     return support_run(s);

@@ -166,7 +166,7 @@ START_TEST(has_the_fields_of_the_contract_in_order)
 }
 END_TEST
 
-START_TEST(tells_of_a_query_its_length_and_keyed_digest_only)
+START_TEST(L3_tells_of_a_query_its_length_and_keyed_digest_only)
 {
     struct record_decision d = typical();
     uint8_t digest[DIGEST_BYTES];
@@ -267,7 +267,7 @@ static void set_place(struct record_decision *d, size_t i, struct view v)
     memcpy((char *)d + places[i].offset, &v, sizeof(v));
 }
 
-START_TEST(survives_every_byte_in_every_text)
+START_TEST(J2_J3_survives_every_byte_in_every_text)
 {
     char text[] = "a?b";
     struct record_decision d = typical();
@@ -327,7 +327,7 @@ static struct view large_text(const char *filler)
     return view_at(large, LARGE / n * n);
 }
 
-START_TEST(stays_under_the_cap_when_everything_is_large)
+START_TEST(J3_stays_under_the_cap_when_everything_is_large)
 {
     enum { MANY = 100 };
     static const char *many_matched[MANY];
@@ -478,13 +478,13 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, has_the_fields_of_the_contract_in_order);
-    tcase_add_test(t, tells_of_a_query_its_length_and_keyed_digest_only);
+    tcase_add_test(t, L3_tells_of_a_query_its_length_and_keyed_digest_only);
     tcase_add_test(t, makes_no_digest_without_a_key);
     tcase_add_test(t, tells_an_empty_query_from_none);
     tcase_add_test(t, says_null_for_what_is_not_known);
-    tcase_add_loop_test(t, survives_every_byte_in_every_text, 0, 256);
+    tcase_add_loop_test(t, J2_J3_survives_every_byte_in_every_text, 0, 256);
     tcase_add_test(t, keeps_utf8_and_replaces_what_is_none);
-    tcase_add_loop_test(t, stays_under_the_cap_when_everything_is_large, 0, sizeof(fillers) / sizeof(fillers[0]));
+    tcase_add_loop_test(t, J3_stays_under_the_cap_when_everything_is_large, 0, sizeof(fillers) / sizeof(fillers[0]));
     tcase_add_loop_test(t, cuts_between_characters, 4, 6);
     tcase_add_test(t, leaves_a_long_text_whole_while_it_fits);
     tcase_add_test(t, fits_at_every_length_around_the_cap);

@@ -93,7 +93,7 @@ static const struct {
     {"", REQUEST_BAD_METHOD, METHOD_OTHER},
 };
 
-START_TEST(B_H12_serves_only_methods_of_its_list)
+START_TEST(B6_H12_serves_only_methods_of_its_list)
 {
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         begin(methods[i].method, "/");
@@ -121,7 +121,7 @@ START_TEST(speaks_only_http_1_0_and_1_1)
 }
 END_TEST
 
-START_TEST(B_refuses_targets_that_are_no_paths)
+START_TEST(B2_B4_refuses_targets_that_are_no_paths)
 {
     static const char *const targets[] = {
         "",      "*",      "a/b",    "evil:443", "http://evil/p", "//evil/p", "/a\tb",   "/a\rb",     "/a b",
@@ -261,7 +261,7 @@ START_TEST(refuses_chunked_in_http_1_0)
 }
 END_TEST
 
-START_TEST(M_holds_its_caps)
+START_TEST(M2_M9_holds_its_caps)
 {
     char *big = malloc(REQUEST_HEAD_MAX_BYTES + 1);
     ck_assert_ptr_nonnull(big);
@@ -360,14 +360,14 @@ int main(void)
     TCase *tc = tcase_create("request");
     tcase_add_test(tc, accepts_an_ordinary_request);
     tcase_add_test(tc, forgets_everything_at_reset);
-    tcase_add_test(tc, B_H12_serves_only_methods_of_its_list);
+    tcase_add_test(tc, B6_H12_serves_only_methods_of_its_list);
     tcase_add_test(tc, speaks_only_http_1_0_and_1_1);
-    tcase_add_test(tc, B_refuses_targets_that_are_no_paths);
+    tcase_add_test(tc, B2_B4_refuses_targets_that_are_no_paths);
     tcase_add_test(tc, lets_queries_of_real_browsers_pass);
     tcase_add_test(tc, H8_H10_H11_refuses_heads_that_two_parsers_read_differently);
     tcase_add_test(tc, tells_how_the_body_is_framed);
     tcase_add_test(tc, refuses_chunked_in_http_1_0);
-    tcase_add_test(tc, M_holds_its_caps);
+    tcase_add_test(tc, M2_M9_holds_its_caps);
     tcase_add_test(tc, F12_tells_navigations_programs_and_websockets_apart);
     tcase_add_test(tc, has_a_text_for_every_fault);
     suite_add_tcase(s, tc);

@@ -44,7 +44,7 @@ static const struct {
     {"local function f() return 1 + f() end f()", SANDBOX_MEMORY},
 };
 
-START_TEST(stops_what_spends_a_budget_and_lives_on)
+START_TEST(K4_stops_what_spends_a_budget_and_lives_on)
 {
     for (int i = 0; i < 3; i++) {
         sandbox_arm(sb, &SANDBOX_DECISION);
@@ -141,7 +141,7 @@ static int allocate(lua_State *L)
     return 1;
 }
 
-START_TEST(runs_out_of_memory_at_every_size_without_a_panic)
+START_TEST(K4_runs_out_of_memory_at_every_size_without_a_panic)
 {
     bool has_failed = false, has_passed = false;
     for (size_t limit = 0; limit < 40000; limit += 97) {
@@ -246,7 +246,7 @@ static const struct {
     {"local t = {x = 1, f = function() return 1 end} t.g = function() return t end return function() return t.g().x end, function() t.g().x = 2 end"},
 };
 
-START_TEST(can_be_read_but_not_written_once_frozen)
+START_TEST(K1_can_be_read_but_not_written_once_frozen)
 {
     load(frozen[_i].maker);
     ck_assert_int_eq(sandbox_call(sb, 0, 2), GW_OK);
@@ -271,16 +271,16 @@ int main(void)
     TCase *tc = tcase_create("sandbox");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
-    tcase_add_loop_test(tc, stops_what_spends_a_budget_and_lives_on, 0, sizeof(spenders) / sizeof(spenders[0]));
+    tcase_add_loop_test(tc, K4_stops_what_spends_a_budget_and_lives_on, 0, sizeof(spenders) / sizeof(spenders[0]));
     tcase_add_test(tc, takes_any_error_value_without_converting_it);
     tcase_add_test(tc, a_spent_budget_stays_spent_until_armed_again);
     tcase_add_test(tc, counts_instructions_the_same_each_time);
     tcase_add_test(tc, host_work_ends_one_byte_past_its_budget);
-    tcase_add_test(tc, runs_out_of_memory_at_every_size_without_a_panic);
+    tcase_add_test(tc, K4_runs_out_of_memory_at_every_size_without_a_panic);
     tcase_add_loop_test(tc, sees_uses_of_globals_and_captured_variables, 0, sizeof(walked) / sizeof(walked[0]));
     tcase_add_test(tc, finds_lines_in_a_long_function);
     tcase_add_test(tc, this_lua_writes_the_bytecode_that_is_read);
-    tcase_add_loop_test(tc, can_be_read_but_not_written_once_frozen, 0, sizeof(frozen) / sizeof(frozen[0]));
+    tcase_add_loop_test(tc, K1_can_be_read_but_not_written_once_frozen, 0, sizeof(frozen) / sizeof(frozen[0]));
     suite_add_tcase(s, tc);
     return support_run(s);
 }

@@ -11,7 +11,7 @@ static struct seal_ring *ring_of(size_t n, uint8_t first)
     return ring;
 }
 
-START_TEST(opens_what_it_sealed_for_the_same_purpose_and_context)
+START_TEST(F10_G11_opens_what_it_sealed_for_the_same_purpose_and_context)
 {
     struct seal_ring *ring = ring_of(1, 1);
     struct buf sealed = BUF(1024), plain = BUF(1024);
@@ -26,6 +26,30 @@ START_TEST(opens_what_it_sealed_for_the_same_purpose_and_context)
     ck_view_eq(buf_view(&plain), "claims");
     buf_deinit(&sealed);
     buf_deinit(&plain);
+    seal_ring_free(ring);
+}
+END_TEST
+
+/* RFC 5116 2.1: a nonce that comes back gives the key away. */
+START_TEST(L6_never_seals_one_text_alike_twice)
+{
+    enum { N = 64 };
+    struct seal_ring *ring = ring_of(1, 1);
+    struct buf sealed = BUF(64 * 1024);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(seal_put(ring, VIEW("p"), VIEW_NONE, VIEW("text"), &sealed), GW_OK);
+    size_t each = sealed.n / N;
+    for (size_t a = 0; a < N; a++)
+        for (size_t b = 0; b < a; b++)
+            ck_assert(memcmp(sealed.p + a * each, sealed.p + b * each, each) != 0);
+    /* no column of bytes but those that say how it was sealed stays the same */
+    for (size_t at = each - strlen("text") - 16 - 12; at < each; at++) {
+        size_t n_equal = 0;
+        for (size_t a = 1; a < N; a++)
+            n_equal += sealed.p[a * each + at] == sealed.p[at];
+        ck_assert_uint_lt(n_equal, N / 2);
+    }
+    buf_deinit(&sealed);
     seal_ring_free(ring);
 }
 END_TEST
@@ -154,7 +178,8 @@ int main(void)
 {
     Suite *s = suite_create("seal");
     TCase *t = tcase_create("seal");
-    tcase_add_test(t, opens_what_it_sealed_for_the_same_purpose_and_context);
+    tcase_add_test(t, F10_G11_opens_what_it_sealed_for_the_same_purpose_and_context);
+    tcase_add_test(t, L6_never_seals_one_text_alike_twice);
     tcase_add_test(t, refuses_a_text_with_any_bit_changed_or_cut);
     tcase_add_test(t, opens_under_an_older_key_after_rotation_but_not_without_it);
     tcase_add_test(t, takes_no_ring_without_keys_or_with_too_many);

@@ -17,7 +17,7 @@ START_TEST(new_session_is_in_memory_at_once)
 }
 END_TEST
 
-START_TEST(cookies_never_repeat)
+START_TEST(F7_cookies_never_repeat)
 {
     struct set *x = set_new();
     struct cookie c = create(x, CLAIMS), d = create(x, CLAIMS);
@@ -64,7 +64,7 @@ START_TEST(unknown_cookie_is_looked_up_once_in_ten_seconds)
 }
 END_TEST
 
-START_TEST(cookie_of_another_shape_asks_nobody)
+START_TEST(F9_cookie_of_another_shape_asks_nobody)
 {
     static char text[SESSION_COOKIE_LEN + 1];
     struct set *x = set_new();
@@ -169,7 +169,7 @@ END_TEST
 
 /* ---- limits ---- */
 
-START_TEST(idle_session_ends_in_the_second)
+START_TEST(C6_F8_idle_session_ends_in_the_second)
 {
     static const struct {
         int64_t at_s;
@@ -191,7 +191,7 @@ START_TEST(idle_session_ends_in_the_second)
 }
 END_TEST
 
-START_TEST(use_moves_the_idle_limit_but_not_the_absolute_one)
+START_TEST(F8_use_moves_the_idle_limit_but_not_the_absolute_one)
 {
     struct set *x = set_new();
     struct cookie c = create(x, CLAIMS);
@@ -208,7 +208,7 @@ START_TEST(use_moves_the_idle_limit_but_not_the_absolute_one)
 }
 END_TEST
 
-START_TEST(shortened_limit_holds_for_old_sessions)
+START_TEST(F8_shortened_limit_holds_for_old_sessions)
 {
     struct set *x = set_new();
     struct cookie c = create(x, CLAIMS);
@@ -223,7 +223,7 @@ START_TEST(shortened_limit_holds_for_old_sessions)
 }
 END_TEST
 
-START_TEST(row_prolonged_in_the_database_does_not_open)
+START_TEST(F8_row_prolonged_in_the_database_does_not_open)
 {
     struct set *x = set_new();
     struct cookie c = create(x, CLAIMS);
@@ -466,18 +466,18 @@ int main(void)
     TCase *t = tcase_create("session");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, new_session_is_in_memory_at_once);
-    tcase_add_test(t, cookies_never_repeat);
+    tcase_add_test(t, F7_cookies_never_repeat);
     tcase_add_test(t, session_outlives_a_restart_byte_for_byte);
     tcase_add_test(t, unknown_cookie_is_looked_up_once_in_ten_seconds);
-    tcase_add_test(t, cookie_of_another_shape_asks_nobody);
+    tcase_add_test(t, F9_cookie_of_another_shape_asks_nobody);
     tcase_add_test(t, loads_of_one_cookie_on_one_loop_read_once);
     tcase_add_test(t, waiters_for_one_load_are_bounded);
     tcase_add_test(t, full_pool_is_said_at_once);
     tcase_add_test(t, failing_store_keeps_who_is_known_and_lets_nobody_else_in);
-    tcase_add_loop_test(t, idle_session_ends_in_the_second, 0, 4);
-    tcase_add_test(t, use_moves_the_idle_limit_but_not_the_absolute_one);
-    tcase_add_test(t, shortened_limit_holds_for_old_sessions);
-    tcase_add_loop_test(t, row_prolonged_in_the_database_does_not_open, 0, 2);
+    tcase_add_loop_test(t, C6_F8_idle_session_ends_in_the_second, 0, 4);
+    tcase_add_test(t, F8_use_moves_the_idle_limit_but_not_the_absolute_one);
+    tcase_add_test(t, F8_shortened_limit_holds_for_old_sessions);
+    tcase_add_loop_test(t, F8_row_prolonged_in_the_database_does_not_open, 0, 2);
     tcase_add_test(t, session_that_could_not_be_written_does_not_exist);
     tcase_add_test(t, refuses_what_cannot_be_a_session);
     tcase_add_test(t, cache_stays_within_its_bytes_and_the_rest_is_loaded);

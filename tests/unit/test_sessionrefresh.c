@@ -222,27 +222,27 @@ static void turn(void)
     loop_run(x->loop);
 }
 
-static int read_count(const int *n)
+static int read_count(struct fake *f, const int *n)
 {
-    pthread_mutex_lock(&x->fake.lock);
+    pthread_mutex_lock(&f->lock);
     int value = *n;
-    pthread_mutex_unlock(&x->fake.lock);
+    pthread_mutex_unlock(&f->lock);
     return value;
 }
 
 static int n_leases(void)
 {
-    return read_count(&x->fake.n_leases);
+    return read_count(&x->fake, &x->fake.n_leases);
 }
 
 static int n_held(void)
 {
-    return read_count(&x->fake.n_held);
+    return read_count(&x->fake, &x->fake.n_held);
 }
 
 /* ---- when ---- */
 
-START_TEST(claims_lapse_when_they_are_refresh_s_old)
+START_TEST(C4_C5_claims_lapse_when_they_are_refresh_s_old)
 {
     at(REFRESH_S - 1);
     ck_assert_int_eq(look(NULL), SESSION_FOUND);
@@ -524,7 +524,7 @@ static const struct {
     {299, SESSION_LOST, SESSION_RENEWED, false},       {299, SESSION_RENEWED, SESSION_OVER, false},
 };
 
-START_TEST(these_answers_end_the_session)
+START_TEST(C7_C8_C9_these_answers_end_the_session)
 {
     struct answer a = {.loop = x->loop};
     struct session_new_spec spec = spec_of(CLAIMS);
@@ -732,6 +732,40 @@ START_TEST(while_another_gateway_refreshes_we_wait)
 }
 END_TEST
 
+/* Two of them, each with its memory, on one store. */
+START_TEST(two_gateways_on_one_store_ask_once)
+{
+    struct answer mine, theirs = {.loop = x->loop};
+    struct fake fake = {.base.ops = &FAKE_OPS, .inner = x->fake.inner};
+    struct sessions_spec spec = {.store = &fake.base,
+                                 .jobs = x->jobs,
+                                 .ring = x->ring,
+                                 .idle_s = IDLE_S,
+                                 .absolute_s = ABSOLUTE_S,
+                                 .refresh_s = REFRESH_S,
+                                 .grace_s = GRACE_S,
+                                 .codec = {who_decode, who_ref, who_unref, NULL}};
+    struct sessions *other;
+    pthread_mutex_init(&fake.lock, NULL);
+    pthread_cond_init(&fake.changed, NULL);
+    ck_assert_int_eq(sessions_new(&spec, &other), GW_OK);
+    at(_i == 0 ? REFRESH_S : 299);
+    begin_and_hold(&mine);
+    ck_assert_int_eq(session_refresh(other, x->loop, view(&c), &renewer, on_loaded, &theirs), GW_OK);
+    while (read_count(&fake, &fake.n_leases) == 0)
+        turn();
+    provider.is_held = false;
+    answer_now(&provider);
+    ck_assert_int_eq(outcome(&mine, NEWER), GW_OK);
+    ck_assert_int_eq(outcome(&theirs, NEWER), GW_OK);
+    ck_assert_int_eq(provider.n_grants, _i);
+    ck_assert_int_eq(provider.n_userinfos, 1);
+    sessions_free(other);
+    pthread_mutex_destroy(&fake.lock);
+    pthread_cond_destroy(&fake.changed);
+}
+END_TEST
+
 START_TEST(another_gateway_that_never_ends_is_waited_for_a_bounded_time)
 {
     x->refresh_wait_ms = 20;
@@ -846,7 +880,7 @@ static void ck_gone(struct answer *a)
     ck_assert(!has_row(x, &c));
 }
 
-START_TEST(logout_while_the_row_is_read)
+START_TEST(C10_logout_while_the_row_is_read)
 {
     struct answer a;
     at(299);
@@ -861,7 +895,7 @@ START_TEST(logout_while_the_row_is_read)
 }
 END_TEST
 
-START_TEST(logout_while_the_provider_is_asked)
+START_TEST(C10_logout_while_the_provider_is_asked)
 {
     struct answer a;
     at(_i / LEAVERS == 0 ? REFRESH_S : 299);
@@ -890,7 +924,7 @@ START_TEST(logout_between_the_grant_and_userinfo)
 }
 END_TEST
 
-START_TEST(logout_while_the_answer_is_written)
+START_TEST(C10_logout_while_the_answer_is_written)
 {
     struct answer a;
     at(REFRESH_S);
@@ -948,7 +982,7 @@ int main(void)
     TCase *t = tcase_create("sessionrefresh");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 30);
-    tcase_add_test(t, claims_lapse_when_they_are_refresh_s_old);
+    tcase_add_test(t, C4_C5_claims_lapse_when_they_are_refresh_s_old);
     tcase_add_test(t, a_refresh_brings_new_claims_for_refresh_s);
     tcase_add_test(t, freshness_outlives_a_restart);
     tcase_add_test(t, claims_age_from_when_the_provider_was_asked);
@@ -966,7 +1000,7 @@ int main(void)
     tcase_add_test(t, a_refused_access_token_is_exchanged_once);
     tcase_add_test(t, an_access_token_refused_again_ends_the_session);
     tcase_add_test(t, an_access_token_refused_with_no_other_to_be_had_ends_the_session);
-    tcase_add_loop_test(t, these_answers_end_the_session, 0, sizeof(endings) / sizeof(endings[0]));
+    tcase_add_loop_test(t, C7_C8_C9_these_answers_end_the_session, 0, sizeof(endings) / sizeof(endings[0]));
     tcase_add_test(t, old_claims_serve_through_the_grace_and_no_longer);
     tcase_add_test(t, a_session_past_its_grace_comes_back_with_the_provider);
     tcase_add_test(t, after_a_failure_nobody_is_asked_for_some_seconds);
@@ -979,15 +1013,16 @@ int main(void)
     tcase_add_test(t, a_grant_that_could_not_be_stored_ends_the_session);
     tcase_add_test(t, what_another_gateway_refreshed_is_taken_over);
     tcase_add_test(t, while_another_gateway_refreshes_we_wait);
+    tcase_add_loop_test(t, two_gateways_on_one_store_ask_once, 0, 2);
     tcase_add_test(t, another_gateway_that_never_ends_is_waited_for_a_bounded_time);
     tcase_add_test(t, a_grant_that_another_gateway_did_not_survive_ends_the_session);
     tcase_add_test(t, a_row_changed_between_reading_and_leasing_is_read_again);
     tcase_add_test(t, an_answer_that_comes_after_another_gateways_is_dropped);
     tcase_add_test(t, stopping_ends_the_wait_for_another_gateway);
-    tcase_add_loop_test(t, logout_while_the_row_is_read, 0, LEAVERS);
-    tcase_add_loop_test(t, logout_while_the_provider_is_asked, 0, 2 * LEAVERS);
+    tcase_add_loop_test(t, C10_logout_while_the_row_is_read, 0, LEAVERS);
+    tcase_add_loop_test(t, C10_logout_while_the_provider_is_asked, 0, 2 * LEAVERS);
     tcase_add_loop_test(t, logout_between_the_grant_and_userinfo, 0, LEAVERS);
-    tcase_add_loop_test(t, logout_while_the_answer_is_written, 0, 2 * LEAVERS);
+    tcase_add_loop_test(t, C10_logout_while_the_answer_is_written, 0, 2 * LEAVERS);
     tcase_add_test(t, logout_before_the_outcome_is_told);
     tcase_add_test(t, logout_is_told_to_those_who_waited_too_long);
     suite_add_tcase(s, t);

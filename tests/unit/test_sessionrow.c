@@ -109,7 +109,7 @@ START_TEST(label_opens_with_the_key_alone)
 }
 END_TEST
 
-START_TEST(macs_tell_people_and_logins_apart)
+START_TEST(F14_macs_tell_people_and_logins_apart)
 {
     static const struct {
         struct view iss, sub, sid;
@@ -145,7 +145,7 @@ static void assert_absent(struct view dump, struct view canary, const char *file
     ck_assert_msg(memmem(dump.p, dump.n, canary.p, canary.n) == NULL, "%s holds \"%.*s\"", file, VIEW_FMT(canary));
 }
 
-START_TEST(database_and_wal_hold_neither_token_nor_claim_nor_cookie)
+START_TEST(G10_L3_database_and_wal_hold_neither_token_nor_claim_nor_cookie)
 {
     static char dump[4 * 1024 * 1024];
     static const char *const SUFFIXES[] = {"", "-wal", "-shm", ".lock"};
@@ -187,8 +187,8 @@ int main(void)
     tcase_add_test(t, secret_needs_the_cookie_beside_the_key);
     tcase_add_loop_test(t, rows_of_earlier_versions_open_and_of_later_ones_do_not, 0, sizeof(versions) / sizeof(versions[0]));
     tcase_add_test(t, label_opens_with_the_key_alone);
-    tcase_add_test(t, macs_tell_people_and_logins_apart);
-    tcase_add_test(t, database_and_wal_hold_neither_token_nor_claim_nor_cookie);
+    tcase_add_test(t, F14_macs_tell_people_and_logins_apart);
+    tcase_add_test(t, G10_L3_database_and_wal_hold_neither_token_nor_claim_nor_cookie);
     suite_add_tcase(s, t);
     return support_run(s);
 }

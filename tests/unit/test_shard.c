@@ -2,7 +2,7 @@
 
 #include <sched.h>
 
-START_TEST(ended_session_is_gone_everywhere)
+START_TEST(C10_F7_F11_ended_session_is_gone_everywhere)
 {
     struct set *x = set_new();
     struct cookie c = create(x, CLAIMS), other = create(x, CLAIMS);
@@ -156,7 +156,7 @@ int main(void)
     Suite *s = suite_create("shard");
     TCase *t = tcase_create("shard");
     tcase_set_timeout(t, 60);
-    tcase_add_test(t, ended_session_is_gone_everywhere);
+    tcase_add_test(t, C10_F7_F11_ended_session_is_gone_everywhere);
     tcase_add_test(t, logout_while_a_load_has_read_the_row_wins);
     tcase_add_test(t, load_that_read_before_a_logout_and_goes_on_after_it_revives_nothing);
     tcase_add_test(t, logout_between_a_load_and_its_answer_wins);

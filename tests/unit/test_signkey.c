@@ -83,7 +83,7 @@ START_TEST(what_it_signs_verifies_with_what_it_publishes)
 }
 END_TEST
 
-START_TEST(publishes_no_private_member)
+START_TEST(L1_publishes_no_private_member)
 {
     struct buf jwks = BUF(65536);
     struct signkey_ring *ring;
@@ -164,7 +164,7 @@ int main(void)
     Suite *s = suite_create("signkey");
     TCase *t = tcase_create("signkey");
     tcase_add_test(t, what_it_signs_verifies_with_what_it_publishes);
-    tcase_add_test(t, publishes_no_private_member);
+    tcase_add_test(t, L1_publishes_no_private_member);
     tcase_add_test(t, reads_what_openssl_writes);
     tcase_add_loop_test(t, refuses_what_is_no_key_of_ours, 0, 9);
     tcase_add_test(t, refuses_a_private_half_of_another_public_one);

@@ -166,7 +166,7 @@ static mode_t mode_of(const char *suffix)
     return st.st_mode & 07777;
 }
 
-START_TEST(files_are_for_their_owner_alone)
+START_TEST(G10_files_are_for_their_owner_alone)
 {
     make_dir();
     umask(0);
@@ -380,7 +380,7 @@ int main(void)
     tcase_add_test(t, second_gateway_on_one_file_is_refused_until_the_first_is_gone);
     tcase_add_test(t, replace_of_a_row_that_a_tombstone_speaks_against_ends_it);
     tcase_add_test(t, logout_without_a_place_for_its_tombstone_refuses_every_login_under_way);
-    tcase_add_loop_test(t, files_are_for_their_owner_alone, 0, 2);
+    tcase_add_loop_test(t, G10_files_are_for_their_owner_alone, 0, 2);
     tcase_add_loop_test(t, refuses_what_it_does_not_know_and_leaves_it_alone, 0, 3);
     tcase_add_test(t, probing_makes_nothing_and_is_in_nobodys_way);
     tcase_add_loop_test(t, row_of_odd_lengths_or_types_is_a_failure_not_an_answer, 0, 3);

@@ -414,7 +414,7 @@ static void *race(void *arg)
     return NULL;
 }
 
-START_TEST(of_many_who_use_it_at_once_one_wins)
+START_TEST(T6_of_many_who_use_it_at_once_one_wins)
 {
     enum { N = 8 };
     struct store *s = open_new(_i), *other = _i % 2 == 0 ? s : open_again(_i, NULL);
@@ -589,7 +589,7 @@ int main(void)
         lease_that_lapsed_passes_on_unless_a_refresh_token_was_spent,
         lists_what_lives_page_by_page,
         what_is_used_once_is_used_once_until_swept,
-        of_many_who_use_it_at_once_one_wins,
+        T6_of_many_who_use_it_at_once_one_wins,
         sweep_takes_what_ended_and_leaves_the_rest,
         sweep_is_bounded,
         rows_tombstones_and_what_was_used_outlive_a_restart,

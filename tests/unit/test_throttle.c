@@ -82,7 +82,7 @@ START_TEST(says_when_to_come_back_and_the_first_refusal_of_a_row)
 }
 END_TEST
 
-START_TEST(counts_addresses_and_things_apart)
+START_TEST(I3_M6_counts_addresses_and_things_apart)
 {
     struct throttle *t = make(3);
     ck_assert_uint_eq(take_many(t, 0, "192.0.2.1", 9, START_US), 3);
@@ -109,7 +109,7 @@ START_TEST(an_absent_address_is_counted_too)
 }
 END_TEST
 
-START_TEST(keeps_the_addresses_used_last_in_bounded_memory)
+START_TEST(M6_keeps_the_addresses_used_last_in_bounded_memory)
 {
     struct throttle *t = make(1);
     struct throttle_refusal r;
@@ -145,9 +145,9 @@ int main(void)
     tcase_add_loop_test(t, lets_a_minutes_worth_through_at_once_and_then_as_many_as_time_brings, 0, 4);
     tcase_add_test(t, what_is_given_back_can_be_taken_again_and_no_more);
     tcase_add_test(t, says_when_to_come_back_and_the_first_refusal_of_a_row);
-    tcase_add_test(t, counts_addresses_and_things_apart);
+    tcase_add_test(t, I3_M6_counts_addresses_and_things_apart);
     tcase_add_test(t, an_absent_address_is_counted_too);
-    tcase_add_test(t, keeps_the_addresses_used_last_in_bounded_memory);
+    tcase_add_test(t, M6_keeps_the_addresses_used_last_in_bounded_memory);
     tcase_add_test(t, refuses_rates_that_mean_nothing);
     suite_add_tcase(s, t);
     return support_run(s);

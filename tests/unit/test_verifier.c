@@ -200,7 +200,7 @@ static const struct {
     {"{\"alg\":\"RS256\",\"kid\":\"rsa\\u0000\"}", GW_E_INVALID},
 };
 
-START_TEST(judges_headers_by_our_rules)
+START_TEST(T10_judges_headers_by_our_rules)
 {
     struct buf jwt = BUF(64 * 1024);
     token_put(&jwt, view_of(header_cases[_i].header), VIEW(ACCESS_OK), &rsa);
@@ -219,7 +219,7 @@ START_TEST(id_token_of_type_at_jwt_is_refused)
 }
 END_TEST
 
-START_TEST(refuses_alg_none_in_every_dress)
+START_TEST(T2_T10_refuses_alg_none_in_every_dress)
 {
     static const char *const headers[] = {"{\"alg\":\"none\"}", "{\"alg\":\"None\"}", "{\"alg\":\"NONE\"}",
                                           "{\"alg\":\"nOnE\"}", "{\"alg\":\"\"}",     "{}"};
@@ -259,7 +259,7 @@ static void put_public(struct buf *out, int form)
     }
 }
 
-START_TEST(public_key_is_no_hmac_secret)
+START_TEST(T1_T1b_T2_T3_public_key_is_no_hmac_secret)
 {
     for (int with_hs256 = 0; with_hs256 < 2; with_hs256++) {
         if (with_hs256) {
@@ -280,7 +280,7 @@ START_TEST(public_key_is_no_hmac_secret)
 }
 END_TEST
 
-START_TEST(signature_of_another_key_with_our_kid_is_refused)
+START_TEST(E1_T4_signature_of_another_key_with_our_kid_is_refused)
 {
     struct buf jwt = BUF(64 * 1024);
     token_put_plain(&jwt, VIEW(ACCESS_OK), &rsa_other);
@@ -289,7 +289,7 @@ START_TEST(signature_of_another_key_with_our_kid_is_refused)
 }
 END_TEST
 
-START_TEST(each_token_has_one_spelling)
+START_TEST(M4b_each_token_has_one_spelling)
 {
     struct buf good = BUF(64 * 1024), jwt = BUF(64 * 1024);
     token_put_plain(&good, VIEW(ACCESS_OK), &ec256);
@@ -320,7 +320,7 @@ START_TEST(each_token_has_one_spelling)
 }
 END_TEST
 
-START_TEST(every_changed_byte_is_noticed)
+START_TEST(E1_T4_every_changed_byte_is_noticed)
 {
     struct buf good = BUF(64 * 1024);
     token_put_plain(&good, VIEW(ACCESS_OK), &ed);
@@ -335,7 +335,7 @@ START_TEST(every_changed_byte_is_noticed)
 }
 END_TEST
 
-START_TEST(refuses_other_shapes)
+START_TEST(M4_M4b_T5_refuses_other_shapes)
 {
     static const char *const shapes[] = {
         "",
@@ -362,7 +362,7 @@ START_TEST(refuses_other_shapes)
 }
 END_TEST
 
-START_TEST(long_tokens_are_refused_unread)
+START_TEST(M4_long_tokens_are_refused_unread)
 {
     struct buf payload = BUF(4 * 1024 * 1024), jwt = BUF(4 * 1024 * 1024);
     static const size_t sizes[] = {14000, 2 * 1024 * 1024};
@@ -487,7 +487,7 @@ static const struct {
     {"{" BASE ACCESS ",\"exp\":1700003600,\"x\":[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]}", GW_E_INVALID},
 };
 
-START_TEST(judges_access_tokens)
+START_TEST(G5_G6_G14_I6_M3_judges_access_tokens)
 {
     enum gw_err err = check_payload(access_cases[_i].payload, VERIFIER_ACCESS_TOKEN);
     ck_assert_msg(err == access_cases[_i].want, "%s: %s", access_cases[_i].payload, gw_err_name(err));
@@ -515,7 +515,7 @@ static const struct {
     {"{" BASE ",\"exp\":1699999939,\"nonce\":\"n-1\"}", GW_E_EXPIRED},
 };
 
-START_TEST(judges_id_tokens)
+START_TEST(G5_T9_T10_judges_id_tokens)
 {
     enum gw_err err = check_payload(id_cases[_i].payload, VERIFIER_ID_TOKEN);
     ck_assert_msg(err == id_cases[_i].want, "%s: %s", id_cases[_i].payload, gw_err_name(err));
@@ -655,7 +655,7 @@ static const struct {
     {NO_EXP, GW_OK},
 };
 
-START_TEST(judges_logout_tokens)
+START_TEST(T10_judges_logout_tokens)
 {
     enum gw_err err = check_payload(logout_cases[_i].payload, VERIFIER_LOGOUT_TOKEN);
     ck_assert_msg(err == logout_cases[_i].want, "%s: %s", logout_cases[_i].payload, gw_err_name(err));
@@ -711,7 +711,7 @@ static const struct {
     {"{" BASE ACCESS ",\"exp\":1700003600,\"nonce\":\"n-1\",\"jti\":\"j\",\"sid\":\"s\"" EVENTS "}", 0},
 };
 
-START_TEST(no_token_passes_as_one_of_another_kind)
+START_TEST(G11_no_token_passes_as_one_of_another_kind)
 {
     for (int as = VERIFIER_ID_TOKEN; as <= VERIFIER_LOGOUT_TOKEN; as++) {
         enum gw_err err = check_payload(kinds[_i].payload, (enum verifier_purpose)as);
@@ -756,7 +756,7 @@ START_TEST(without_keys_every_kid_is_unknown)
 }
 END_TEST
 
-START_TEST(a_short_secret_stops_the_start)
+START_TEST(E7_T2_a_short_secret_stops_the_start)
 {
     struct verifier_spec spec = {.issuer = VIEW(ISS), .client_id = VIEW("c"), .secret = VIEW("0123456789abcdef0123456789abcde")};
     struct verifier *v = NULL;
@@ -770,7 +770,7 @@ END_TEST
 
 /* --- HS256, where it is listed --- */
 
-START_TEST(hs256_counts_only_with_our_secret)
+START_TEST(T1_T2_hs256_counts_only_with_our_secret)
 {
     static const struct {
         const char *header, *secret;
@@ -950,35 +950,35 @@ int main(void)
     tcase_add_loop_test(t, accepts_each_algorithm_of_our_list, 0, 5);
     tcase_add_test(t, refuses_an_algorithm_that_is_not_listed);
     tcase_add_test(t, hands_out_the_claims);
-    tcase_add_loop_test(t, judges_headers_by_our_rules, 0, (int)(sizeof(header_cases) / sizeof(header_cases[0])));
+    tcase_add_loop_test(t, T10_judges_headers_by_our_rules, 0, (int)(sizeof(header_cases) / sizeof(header_cases[0])));
     tcase_add_test(t, id_token_of_type_at_jwt_is_refused);
-    tcase_add_test(t, refuses_alg_none_in_every_dress);
-    tcase_add_test(t, public_key_is_no_hmac_secret);
-    tcase_add_test(t, signature_of_another_key_with_our_kid_is_refused);
-    tcase_add_test(t, each_token_has_one_spelling);
-    tcase_add_test(t, every_changed_byte_is_noticed);
-    tcase_add_test(t, refuses_other_shapes);
-    tcase_add_test(t, long_tokens_are_refused_unread);
-    tcase_add_loop_test(t, judges_access_tokens, 0, (int)(sizeof(access_cases) / sizeof(access_cases[0])));
-    tcase_add_loop_test(t, judges_id_tokens, 0, (int)(sizeof(id_cases) / sizeof(id_cases[0])));
+    tcase_add_test(t, T2_T10_refuses_alg_none_in_every_dress);
+    tcase_add_test(t, T1_T1b_T2_T3_public_key_is_no_hmac_secret);
+    tcase_add_test(t, E1_T4_signature_of_another_key_with_our_kid_is_refused);
+    tcase_add_test(t, M4b_each_token_has_one_spelling);
+    tcase_add_test(t, E1_T4_every_changed_byte_is_noticed);
+    tcase_add_test(t, M4_M4b_T5_refuses_other_shapes);
+    tcase_add_test(t, M4_long_tokens_are_refused_unread);
+    tcase_add_loop_test(t, G5_G6_G14_I6_M3_judges_access_tokens, 0, (int)(sizeof(access_cases) / sizeof(access_cases[0])));
+    tcase_add_loop_test(t, G5_T9_T10_judges_id_tokens, 0, (int)(sizeof(id_cases) / sizeof(id_cases[0])));
     tcase_add_loop_test(t, judges_refreshed_id_tokens, 0, (int)(sizeof(refreshed_cases) / sizeof(refreshed_cases[0])));
-    tcase_add_loop_test(t, judges_logout_tokens, 0, (int)(sizeof(logout_cases) / sizeof(logout_cases[0])));
+    tcase_add_loop_test(t, T10_judges_logout_tokens, 0, (int)(sizeof(logout_cases) / sizeof(logout_cases[0])));
     tcase_add_loop_test(t, logout_token_says_in_its_header_what_it_is, 0, (int)(sizeof(logout_types) / sizeof(logout_types[0])));
     tcase_add_test(t, logout_token_without_exp_ages);
-    tcase_add_loop_test(t, no_token_passes_as_one_of_another_kind, 0, (int)(sizeof(kinds) / sizeof(kinds[0])));
+    tcase_add_loop_test(t, G11_no_token_passes_as_one_of_another_kind, 0, (int)(sizeof(kinds) / sizeof(kinds[0])));
     tcase_add_test(t, id_token_needs_a_nonce_to_compare_with);
     tcase_add_loop_test(t, judges_assertions, 0, (int)(sizeof(assertion_cases) / sizeof(assertion_cases[0])));
     tcase_add_test(t, an_assertion_says_that_it_is_a_jwt);
     tcase_add_test(t, rejects_token_one_second_past_leeway);
     tcase_add_test(t, without_keys_every_kid_is_unknown);
-    tcase_add_test(t, a_short_secret_stops_the_start);
+    tcase_add_test(t, E7_T2_a_short_secret_stops_the_start);
     tcase_add_test(t, signature_of_rfc7515_a_3_holds);
     tcase_add_test(t, signature_of_rfc7515_a_1_holds);
     tcase_add_test(t, signature_of_rfc8037_a_4_holds);
     suite_add_tcase(s, t);
     TCase *h = tcase_create("HS256 listed");
     tcase_add_checked_fixture(h, setup_hs256, teardown);
-    tcase_add_test(h, hs256_counts_only_with_our_secret);
+    tcase_add_test(h, T1_T2_hs256_counts_only_with_our_secret);
     tcase_add_loop_test(h, libjwt_agrees_on_valid_tokens, 0, 3);
     tcase_add_loop_test(h, what_libjwt_refuses_we_refuse, 0, 2);
     suite_add_tcase(s, h);
