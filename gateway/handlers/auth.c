@@ -10,17 +10,30 @@ static void end(struct exchange *x)
         gate_end(x->state);
 }
 
-static bool is_nginx(enum dialect d)
+/* Proxies whose configuration can be told where to go. */
+static bool can_route(enum dialect d)
 {
-    return d == DIALECT_NGINX || d == DIALECT_OUTPOST_NGINX;
+    switch (d) {
+    case DIALECT_NGINX:
+    case DIALECT_OUTPOST_NGINX:
+    case DIALECT_HAPROXY:
+    case DIALECT_CADDY:
+        return true;
+    case DIALECT_TRAEFIK:
+    case DIALECT_ENVOY:
+    case DIALECT_OWN:
+    case DIALECT_COUNT:
+        break;
+    }
+    return false;
 }
 
-/* Where the proxy is to send the request, in the topology in which the proxy routes: NGINX's only (DESIGN 4). */
+/* Where the proxy is to send the request, in the topology in which the proxy routes. */
 static void put_upstream(struct gate *g)
 {
     struct driver_route route;
     struct driver_ask ask = {&g->repo, g->identify.who};
-    if (!g->has_repo || !is_nginx(g->dialect))
+    if (!g->has_repo || !can_route(g->dialect))
         return;
     if (driver_route(g->x->core->gateway->driver, &ask, &g->x->arena, &route) != GW_OK) {
         g->x->response.failed = true;

@@ -173,6 +173,7 @@ describeFronts('in front', { provider: { people: PEOPLE } }, (the) => {
       expectOurs(arrived, 'plain');
       const line = await lineOf(the(), valuesOf(arrived, 'x-repogate-decision-id')[0]);
       assert.deepEqual([line.subject.username, line.request.path, line.request.ip, line.decision], ['dora', `${SITE}/echo`, '127.0.0.1', 'allow']);
+      assert.equal(line.request.dialect, the().topology === 'gateway' ? 'own' : the().frontName, 'carried by whom this is about');
     });
 
     test('A1, A3, A4, A6b, A7, H1, H2, H3, H9, H13, H14: what a client sends of them is gone, in every spelling', async () => {

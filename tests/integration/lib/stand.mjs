@@ -48,7 +48,7 @@ export function describeTopologies(name, options, body) {
 
 /* Every proxy that we ship a configuration for and that Debian has, in every topology. */
 export function describeFronts(name, options, body) {
-  for (const front of Object.keys(FRONTS)) for (const topology of TOPOLOGIES.filter((one) => front === 'nginx' || one === 'gateway')) describeStand(`${name} (${front}, ${topology})`, { ...options, front, topology }, body);
+  for (const front of Object.keys(FRONTS)) for (const topology of TOPOLOGIES) describeStand(`${name} (${front}, ${topology})`, { ...options, front, topology }, body);
 }
 
 /* Logs in and gives the Cookie header of the session. */
