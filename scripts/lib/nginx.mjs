@@ -11,7 +11,7 @@ const PROGRAM = ['/usr/sbin/nginx', '/usr/local/sbin/nginx', '/usr/bin/nginx'].f
 
 export const TOPOLOGIES = ['auth-request', 'gateway'];
 
-function configuration({ dir, port, gatewayPort, topology }) {
+function configuration({ dir, port, gatewayPort, topology, locations }) {
   const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `    ${name}_temp_path ${dir}/temp-${name};`).join('\n');
   return `daemon off;
 master_process off;
@@ -38,16 +38,18 @@ ${temp}
             return 204;
         }
         include repogate/repogate-${topology}.conf;
+${locations}
     }
 }
 `;
 }
 
-export async function startNginx({ dir, port, gatewayPort, topology }) {
+/* locations: more of them, for the server block. */
+export async function startNginx({ dir, port, gatewayPort, topology, locations = '' }) {
   await mkdir(dir, { recursive: true });
   if (!existsSync(join(dir, 'repogate'))) await symlink(SHIPPED, join(dir, 'repogate'));
   const file = join(dir, 'nginx.conf');
-  await writeFile(file, configuration({ dir, port, gatewayPort, topology }));
+  await writeFile(file, configuration({ dir, port, gatewayPort, topology, locations }));
   const child = startChild(PROGRAM, ['-p', dir, '-c', file]);
   const url = `http://127.0.0.1:${port}`;
   let isGone = false;

@@ -11,6 +11,7 @@ export { Browser, formsOf, request } from '../../../scripts/lib/browser.mjs';
 export { waitFor } from '../../../scripts/lib/processes.mjs';
 export { proveLog } from './audit.mjs';
 export { sendRaw, statusesOf } from './raw.mjs';
+export { askAs, PROXIES } from './dialects.mjs';
 export { ask, converse, gatewayPort, lineOf, parseAnswers, questionBytes, requestBytes } from './wire.mjs';
 
 /* The sanitizer's build if it is there, since it sees more; REPOGATE_VARIANT=release|asan|tsan chooses. */
