@@ -321,6 +321,12 @@ static void drain(struct app *a)
     }
 }
 
+static void run_rests(struct app *a)
+{
+    for (size_t i = 0; i < a->n_workers; i++)
+        worker_run_rest(&a->workers[i]);
+}
+
 static void tear_down(struct app *a)
 {
     struct gateway *gw = &a->gateway;
@@ -328,15 +334,15 @@ static void tear_down(struct app *a)
         worker_join(&a->workers[i]);
     if (gw->jobs != NULL)
         jobs_stop(gw->jobs);
-    /* The jobs' last answers may ask the provider or a forge, so these go after them, and what they leave runs last. */
-    for (size_t i = 0; i < a->n_workers; i++)
-        worker_run_rest(&a->workers[i]);
+    /* The jobs' last answers, and whoever waits for a refresh, may ask the provider or a forge, so these go after them, and what they
+     * leave runs last. */
+    run_rests(a);
     if (gw->sessions != NULL)
         session_stop_refreshing(gw->sessions);
+    run_rests(a);
     for (size_t i = 0; i < a->n_workers; i++)
         worker_end_waits(&a->workers[i]);
-    for (size_t i = 0; i < a->n_workers; i++)
-        worker_run_rest(&a->workers[i]);
+    run_rests(a);
     store_close(gw->store); /* tells the sessions of changes until then */
     if (gw->sessions != NULL)
         sessions_free(gw->sessions);

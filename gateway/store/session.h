@@ -132,7 +132,8 @@ enum gw_err session_refresh(struct sessions *ss, struct loop *l, struct view coo
 bool session_is_stale(const struct session *s, int64_t now_s);
 /* False: claims so old that they may not be judged any more. */
 bool session_has_grace(const struct session *s, int64_t now_s);
-/* When job pool and loops have stopped: ends what waits for another gateway's refresh, with GW_E_IO. */
+/* When job pool and loops have stopped, before the provider goes: all who wait are told GW_E_IO, by their loops' next turn; what
+ * waits for another gateway's refresh ends. */
 void session_stop_refreshing(struct sessions *ss);
 
 /* --- beginning and ending --- */

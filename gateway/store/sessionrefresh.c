@@ -617,10 +617,16 @@ void session_stop_refreshing(struct sessions *ss)
 {
     for (size_t i = 0; i < SHARDS; i++)
         for (struct refresh *r = ss->shards[i].refreshes, *next; r != NULL; r = next) {
+            struct shard *sh = &ss->shards[i];
             next = r->next;
-            if (r->timer.slot == 0)
-                continue; /* waits for an answer that will come */
-            loop_timer_stop(r->loop, &r->timer);
-            finish(r, GW_E_IO);
+            if (r->timer.slot != 0) {
+                loop_timer_stop(r->loop, &r->timer);
+                finish(r, GW_E_IO);
+                continue;
+            }
+            /* Its answer will come, but those who wait must not be told by it: they may want the provider, which goes with it. */
+            pthread_mutex_lock(&sh->lock);
+            settle(r, r->flight.is_ended ? GW_E_NOTFOUND : GW_E_IO);
+            pthread_mutex_unlock(&sh->lock);
         }
 }

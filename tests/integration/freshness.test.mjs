@@ -1,6 +1,7 @@
 // Sessions while they are in use: groups and persons that change at the provider, a provider that is away, hostile or in the middle of something,
 // and logging out in between. Times are a second or two by configuration; nothing here waits for a clock, only for what it brings.
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import { afterEach, test } from 'node:test';
 import { ask, describeStand, lineOf, request, sessionCookie, waitFor } from './lib/stand.mjs';
 
@@ -276,6 +277,26 @@ describeStand('killed while a grant is under way', { config: PATIENT }, (the) =>
     assert.equal(grants(the()), before);
     assert.match(the().output(), /its refresh token was spent, and the answer never stored/);
     await sessionCookie(the(), 'dora');
+  });
+});
+
+describeStand('stopped while a refresh is under way', { config: PATIENT }, (the) => {
+  /* Over the one connection that the agent keeps: while it stops, the gateway takes no new ones. */
+  const askOver = (agent, cookie, path) => request(the().gateway.url, { path, agent, headers: { cookie, host: new URL(the().url).host } });
+
+  test('whoever waits for it when the time to finish has passed does no harm', async () => {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const second = await sessionCookie(the(), 'guest'); // the older one: it has lapsed by the time that the first has
+    const first = await sessionCookie(the(), 'dora');
+    the().provider.hold('userinfo');
+    const { answer } = await askUntilHeld(the(), first, 'userinfo');
+    await askOver(agent, first, '/health');
+    the().gateway.kill('SIGTERM');
+    await waitFor('the stop', () => the().output().includes('stopping'));
+    const late = askOver(agent, second, '/_repogate/login').catch(() => {});
+    assert.deepEqual(await the().gateway.child.exited, { code: 0, signal: null });
+    await Promise.all([late, answer.catch(() => {})]);
+    agent.destroy();
   });
 });
 

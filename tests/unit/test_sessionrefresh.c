@@ -825,11 +825,24 @@ START_TEST(stopping_ends_the_wait_for_another_gateway)
     at(REFRESH_S);
     ck_assert_int_eq(lease_as_other(false, epoch_now_s() + 30), STORE_LEASE_TAKEN);
     begin(&a);
-    while (!a.is_there) {
+    while (atomic_load(&x->ss->n_refreshes) > 0 || !a.is_there) {
         turn();
         session_stop_refreshing(x->ss);
     }
     ck_assert_int_eq(a.err, GW_E_IO);
+}
+END_TEST
+
+START_TEST(stopping_tells_those_who_wait_before_the_provider_answers)
+{
+    struct answer a;
+    at(REFRESH_S);
+    begin_and_hold(&a);
+    session_stop_refreshing(x->ss);
+    ck_assert_int_eq(outcome(&a, ""), GW_E_IO);
+    answer_now(&provider);
+    while (atomic_load(&x->ss->n_refreshes) > 0)
+        turn();
 }
 END_TEST
 
@@ -1019,6 +1032,7 @@ int main(void)
     tcase_add_test(t, a_row_changed_between_reading_and_leasing_is_read_again);
     tcase_add_test(t, an_answer_that_comes_after_another_gateways_is_dropped);
     tcase_add_test(t, stopping_ends_the_wait_for_another_gateway);
+    tcase_add_test(t, stopping_tells_those_who_wait_before_the_provider_answers);
     tcase_add_loop_test(t, C10_logout_while_the_row_is_read, 0, LEAVERS);
     tcase_add_loop_test(t, C10_logout_while_the_provider_is_asked, 0, 2 * LEAVERS);
     tcase_add_loop_test(t, logout_between_the_grant_and_userinfo, 0, LEAVERS);
