@@ -49,6 +49,7 @@ static void end(struct tunnel *t)
     struct tunnel_pool *p = t->pool;
     for (int i = 0; i < 2; i++) {
         loop_fd_remove(p->loop, &t->sides[i].lf);
+        shutdown(t->sides[i].lf.fd, SHUT_RDWR); /* the server may hold a second descriptor of the same connection for a while */
         close(t->sides[i].lf.fd);
         window_release(&t->sides[i].in, &p->spares);
     }

@@ -143,9 +143,8 @@ describeStand('the admin API', withToken, (the) => {
     const socket = new WebSocket(`${the().url.replace('http', 'ws')}${SITE}ws-echo`, { origin: the().url, headers: { cookie } });
     socket.on('error', () => {});
     await once(socket, 'open');
-    const closed = once(socket, 'close');
     await revoke(the(), { user: 'dora' });
-    await closed;
+    await waitFor('the WebSocket to be cut', () => socket.readyState === WebSocket.CLOSED);
   });
 
   test('the token may change while the gateway runs', async () => {

@@ -33,15 +33,14 @@ const untilAfter = (token) => waitFor('the second to be over', () => now() > cla
 const send = (stand, options) => stand.provider.sendLogout(`${stand.url}${PATH}`, options);
 const isBackchannel = ({ type, sessions }) => type === 'logout' && sessions?.how === 'backchannel';
 
-/* An open WebSocket that has spoken, and `closed`, which comes when it is cut. */
+/* An open WebSocket that has spoken, and `cut()`, which comes when it is. */
 async function openSocket(stand, headers, base = stand.url) {
   const socket = new WebSocket(`${base.replace('http', 'ws')}${SITE}ws-echo`, { origin: stand.url, headers: { host: new URL(stand.url).host, ...headers } });
   socket.on('error', () => {});
   await once(socket, 'open');
-  const closed = once(socket, 'close');
   socket.send('hello');
   await once(socket, 'message');
-  return { socket, closed };
+  return { socket, cut: () => waitFor('the WebSocket to be cut', () => socket.readyState === WebSocket.CLOSED) };
 }
 
 describeTopologies('back-channel logout', {}, (the) => {
@@ -281,7 +280,7 @@ describeTopologies('open WebSockets', {}, (the) => {
     const theirs = await openSocket(the(), { cookie: other.cookie });
     const answer = await the().request('/_repogate/logout', { method: 'POST', headers: { cookie, origin: the().url, 'content-type': 'application/x-www-form-urlencoded' }, body: '' });
     assert.equal(answer.status, 200);
-    await Promise.all(mine.map(({ closed }) => closed));
+    await Promise.all(mine.map(({ cut }) => cut()));
     theirs.socket.send('still here');
     assert.equal((await once(theirs.socket, 'message'))[0].toString(), 'still here');
     theirs.socket.close();
@@ -289,18 +288,18 @@ describeTopologies('open WebSockets', {}, (the) => {
 
   test('so does the provider', async () => {
     const { cookie, sid } = await loggedIn(the(), 'dora');
-    const { closed } = await openSocket(the(), { cookie });
+    const { cut } = await openSocket(the(), { cookie });
     assert.equal((await send(the(), { by: 'sid', sid })).status, 200);
-    await closed;
+    await cut();
   });
 
   test('one that a bearer token opened goes with its person, not with a cookie beside it', async () => {
     const token = await the().bearer('dora');
     const bystander = await loggedIn(the(), 'dave');
-    const { closed } = await openSocket(the(), { authorization: `Bearer ${token}` });
+    const { cut } = await openSocket(the(), { authorization: `Bearer ${token}` });
     const dave = await openSocket(the(), { cookie: bystander.cookie });
     assert.equal((await send(the(), { by: 'sub', username: 'dora' })).status, 200);
-    await closed;
+    await cut();
     dave.socket.send('still here');
     await once(dave.socket, 'message');
     dave.socket.close();

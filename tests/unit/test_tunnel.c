@@ -385,6 +385,19 @@ START_TEST(ends_while_bytes_flow_when_its_guard_says_so)
 }
 END_TEST
 
+START_TEST(ends_the_connection_though_somebody_else_holds_its_descriptor_too)
+{
+    open_tunnel(_i, VIEW_NONE, VIEW_NONE);
+    int held[2] = {dup(client_inner), dup(workspace_inner)};
+    is_over = true;
+    run_until(tunnel_is_over);
+    run_until(client_has_eof);
+    run_until(workspace_has_eof);
+    close(held[0]);
+    close(held[1]);
+}
+END_TEST
+
 START_TEST(goes_on_without_a_guard)
 {
     static const struct tunnel_guard none;
@@ -443,6 +456,7 @@ int main(void)
     tcase_add_loop_test(t, ends_when_a_paused_sender_breaks, 0, KINDS);
     tcase_add_loop_test(t, cuts_what_is_open_with_the_pool, 0, KINDS);
     tcase_add_loop_test(t, ends_while_bytes_flow_when_its_guard_says_so, 0, KINDS);
+    tcase_add_loop_test(t, ends_the_connection_though_somebody_else_holds_its_descriptor_too, 0, KINDS);
     tcase_add_loop_test(t, goes_on_without_a_guard, 0, KINDS);
     tcase_add_loop_test(t, ends_after_the_idle_time, 0, KINDS);
     tcase_add_loop_test(t, closes_both_sockets_when_it_cannot_start, 0, KINDS);
