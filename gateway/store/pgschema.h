@@ -166,14 +166,15 @@ static const char *const PGSCHEMA_STEPS[] = {
 
     /* First what came of it, then whom it ended. In order of id, lest two that share rows wait for each other. */
     "CREATE FUNCTION session_revoke(_by_sub bigint, _mac bytea, _issued_until_s bigint, _begun_until_ms bigint, _tomb_s bigint,"
-    " _n_told_max bigint, _once bytea, _once_name bytea, _once_until_s bigint) RETURNS TABLE (answer bigint, ended bytea)"
+    " _n_told_max bigint, _once bytea, _once_name bytea, _once_until_s bigint, _tomb_issued_until_s bigint)"
+    " RETURNS TABLE (answer bigint, ended bytea)"
     " LANGUAGE plpgsql AS $$ DECLARE ids bytea[]; BEGIN"
     "  SET LOCAL synchronous_commit TO DEFAULT;"
     "  answer := 0;"
     "  IF _once IS NOT NULL THEN answer := mark_revocation(_once, _once_name, _once_until_s); END IF;"
     "  RETURN NEXT;"
     "  IF answer <> 0 THEN RETURN; END IF;"
-    "  PERFORM bury(_mac, _issued_until_s, _begun_until_ms, _tomb_s);"
+    "  PERFORM bury(_mac, _tomb_issued_until_s, _begun_until_ms, _tomb_s);"
     "  IF _by_sub <> 0 THEN"
     "   ids := ARRAY(SELECT id FROM session WHERE sub_mac = _mac AND issued_s <= _issued_until_s ORDER BY id FOR UPDATE);"
     "  ELSE"

@@ -73,7 +73,7 @@ static const char *const STMT_SQL[STMT_COUNT] = {
                      " WHERE id = $1 AND version = $2 AND lease_by = current_setting('repogate.teller')",
     [STMT_REPLACE] = "SELECT session_replace($1, $2, $3, $4)",
     [STMT_END] = "SELECT session_end($1, $2, $3)",
-    [STMT_REVOKE] = "SELECT answer, ended FROM session_revoke($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    [STMT_REVOKE] = "SELECT answer, ended FROM session_revoke($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     [STMT_LIST] = "SELECT " ROW_COLUMNS ", id, ''::bytea FROM session WHERE id > $1 AND expires_s > $2 ORDER BY id LIMIT $3",
     [STMT_USE] = "SELECT use_once($1, $2)",
     [STMT_SWEEP_SESSIONS] = SWEEP("session", "(expires_s <= $1 OR seen_s <= $3)"),
@@ -337,6 +337,7 @@ static enum gw_err op_revoke(struct store *s, const struct store_revocation *r,
     add_once(&a, r->once);
     add_once(&a, r->once == NULL ? NULL : r->once_name);
     pglink_args_int(&a, r->once_until_s);
+    pglink_args_int(&a, r->is_here_only ? INT64_MIN : r->issued_until_s);
     enum gw_err err = ask(of_store(s), STMT_REVOKE, &a, "revoking sessions", &rows);
     if (err != GW_OK)
         return err;

@@ -259,6 +259,28 @@ START_TEST(revocation_that_names_itself_is_done_once_and_all_of_it_or_nothing)
 }
 END_TEST
 
+START_TEST(revocation_here_only_speaks_of_what_began_before_it)
+{
+    struct store *s = open_new(_i);
+    size_t n = 0;
+    for (int by_sub = 0; by_sub < 2; by_sub++) {
+        struct store_revocation r = {
+            .by_sub = by_sub != 0, .issued_until_s = INT64_MAX, .begun_until_ms = 2000000, .tomb_s = 9000, .is_here_only = true};
+        unsigned id = 1 + (unsigned)by_sub;
+        uint8_t sid = (uint8_t)(10 + by_sub), sub = (uint8_t)(20 + by_sub);
+        set_mac(r.mac, by_sub ? sub : sid);
+        ck_assert_int_eq(give_birth(s, (struct birth){id, sid, sub, 1000000, 5000}), GW_OK);
+        ck_assert_int_eq(store_revoke(s, &r, count_removed, &n), GW_OK);
+        ck_assert(!has(s, id)); /* whenever it was issued */
+        ck_assert_int_eq(give_birth(s, (struct birth){id, sid, sub, 2000000, 6000}), GW_E_EXPIRED);
+        ck_assert_int_eq(give_birth(s, (struct birth){id, sid, sub, 2000001, 1000}), GW_OK);
+        ck_assert_int_eq(replace(s, id, 1, "newer"), GW_OK);
+    }
+    ck_assert_uint_eq(n, 2);
+    store_close(s);
+}
+END_TEST
+
 START_TEST(revocation_of_nobody_is_refused)
 {
     struct store *s = open_new(_i);
@@ -582,6 +604,7 @@ int main(void)
         tombstones_add_up_and_are_swept_when_their_time_has_come,
         revocation_by_sub_ends_all_that_was_issued_by_then_and_spares_what_came_later,
         revocation_that_names_itself_is_done_once_and_all_of_it_or_nothing,
+        revocation_here_only_speaks_of_what_began_before_it,
         revocation_of_nobody_is_refused,
         replace_takes_the_row_of_that_version_and_never_adds_one,
         logout_during_a_refresh_leaves_nothing_to_replace,
