@@ -1,7 +1,7 @@
 /* One connection behind one mutex: calls are a few microseconds apart from the disk, and writers would queue in SQLite anyway.
  *
  * One gateway per file: what it holds in memory learns of a logout by the call that did it, so another gateway's would go unheard.
- * A second one is refused by a lock on <file>.lock, which goes with the process however that ends; tools that only read (a backup) are
+ * A second one is refused by a lock (sqlitelink), which goes with the process however that ends; tools that only read (a backup) are
  * not in the way. Under the mutex and that lock, two statements one after the other see the same rows; a transaction is
  * used where half of it must not reach the disk.
  *
@@ -9,92 +9,18 @@
  * `FULL` waits for the disk. What may be lost is a login, a refresh or a note of use (the person logs in again): NORMAL. What must not
  * come back is a session that was logged out and a login attempt that was used: FULL. */
 #include "store/backend.h"
-#include "store/sqliteschema.h"
+#include "store/sqlitelink.h"
+#include "store/sqlitestmt.h"
 
-#include "util/cleanup.h"
 #include "util/log.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <sqlite3.h>
-#include <stdio.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-
-enum { BUSY_TIMEOUT_MS = 5000, PATH_BYTES_MAX = 4096, FILE_MODE = 0600 };
-
-static const char SETTINGS[] = "PRAGMA synchronous = NORMAL;"
-                               "PRAGMA secure_delete = ON;"            /* a row that was logged out leaves no bytes behind */
-                               "PRAGMA cache_size = -8192;"            /* KiB */
-                               "PRAGMA journal_size_limit = 16777216;" /* bytes that the WAL keeps after a checkpoint */
-                               "PRAGMA temp_store = MEMORY;"
-                               "PRAGMA cell_size_check = ON;"
-                               "PRAGMA trusted_schema = OFF;";
-
-enum stmt {
-    STMT_PUT,
-    STMT_GET,
-    STMT_TOUCH,
-    STMT_NEED,
-    STMT_LEASE,
-    STMT_LEASE_STATE,
-    STMT_RELEASE,
-    STMT_REPLACE,
-    STMT_DELETE,
-    STMT_DELETE_VERSION,
-    STMT_MACS,
-    STMT_WIDEN_TOMB,
-    STMT_ADD_TOMB,
-    STMT_REVOKE_SID,
-    STMT_REVOKE_SUB,
-    STMT_LIST,
-    STMT_USE,
-    STMT_SWEEP_SESSIONS,
-    STMT_SWEEP_ATTEMPTS,
-    STMT_SWEEP_TOMBS,
-    STMT_COUNT
-};
-
-#define ROW_COLUMNS "sid_mac, sub_mac, label, version, created_s, seen_s, expires_s, begun_ms, issued_s, need"
-
-/* The tombstone of 32 zeroes speaks to everyone: see bury(). */
-static const char *const STMT_SQL[STMT_COUNT] = {
-    [STMT_PUT] =
-        "INSERT INTO session (id, sid_mac, sub_mac, version, created_s, seen_s, expires_s, begun_ms, issued_s, need, label,"
-        " secret) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 WHERE NOT EXISTS (SELECT 1 FROM tomb"
-        " WHERE mac IN (?2, ?3, zeroblob(32)) AND (begun_until_ms >= ?8 OR issued_until_s >= ?9))",
-    [STMT_GET] = "SELECT " ROW_COLUMNS ", id, secret FROM session WHERE id = ?1",
-    [STMT_TOUCH] = "UPDATE session SET seen_s = max(seen_s, ?2) WHERE id = ?1",
-    [STMT_NEED] = "UPDATE session SET need = ?2 WHERE id = ?1",
-    [STMT_LEASE] = "UPDATE session SET lease_until_s = ?4, lease_is_granting = ?5 WHERE id = ?1 AND version = ?2"
-                   " AND (lease_until_s = 0 OR (lease_until_s <= ?3 AND lease_is_granting = 0))",
-    [STMT_LEASE_STATE] = "SELECT version, lease_until_s FROM session WHERE id = ?1",
-    [STMT_RELEASE] = "UPDATE session SET lease_until_s = 0, lease_is_granting = 0 WHERE id = ?1 AND version = ?2",
-    [STMT_REPLACE] = "UPDATE session SET version = version + 1, label = ?3, secret = ?4, lease_until_s = 0, lease_is_granting = 0"
-                     " WHERE id = ?1 AND version = ?2 AND NOT EXISTS (SELECT 1 FROM tomb"
-                     " WHERE mac IN (sid_mac, sub_mac) AND issued_until_s >= issued_s)",
-    [STMT_DELETE] = "DELETE FROM session WHERE id = ?1",
-    [STMT_DELETE_VERSION] = "DELETE FROM session WHERE id = ?1 AND version = ?2",
-    [STMT_MACS] = "SELECT sid_mac, sub_mac FROM session WHERE id = ?1",
-    [STMT_WIDEN_TOMB] = "UPDATE tomb SET issued_until_s = max(issued_until_s, ?2), begun_until_ms = max(begun_until_ms, ?3),"
-                        " expires_s = max(expires_s, ?4) WHERE mac = ?1",
-    [STMT_ADD_TOMB] = "INSERT INTO tomb (mac, issued_until_s, begun_until_ms, expires_s) VALUES (?1, ?2, ?3, ?4)",
-    [STMT_REVOKE_SID] = "DELETE FROM session WHERE sid_mac = ?1 AND issued_s <= ?2 RETURNING id",
-    [STMT_REVOKE_SUB] = "DELETE FROM session WHERE sub_mac = ?1 AND issued_s <= ?2 RETURNING id",
-    [STMT_LIST] = "SELECT " ROW_COLUMNS ", id, zeroblob(0) FROM session WHERE id > ?1 AND expires_s > ?2 ORDER BY id LIMIT ?3",
-    [STMT_USE] = "INSERT INTO attempt (id, expires_s) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING",
-    [STMT_SWEEP_SESSIONS] = "DELETE FROM session WHERE rowid IN (SELECT rowid FROM session WHERE expires_s <= ?1"
-                            " UNION ALL SELECT rowid FROM session WHERE seen_s <= ?2 LIMIT ?3)",
-    [STMT_SWEEP_ATTEMPTS] = "DELETE FROM attempt WHERE id IN (SELECT id FROM attempt WHERE expires_s <= ?1 LIMIT ?2)",
-    [STMT_SWEEP_TOMBS] = "DELETE FROM tomb WHERE mac IN (SELECT mac FROM tomb WHERE expires_s <= ?1 LIMIT ?2)",
-};
+#include <stdlib.h>
 
 struct sqlite {
     struct store base;
     pthread_mutex_t lock;
-    int lock_fd; /* <file>.lock; -1: in memory */
-    sqlite3 *db;
+    struct sqlitelink link;
     sqlite3_stmt *stmts[STMT_COUNT];
     int64_t n_sessions, n_attempts, n_tombs; /* kept here: counting is a scan */
     bool is_durable;                         /* synchronous is FULL now */
@@ -118,7 +44,7 @@ static enum gw_err fail_because(struct sqlite *q, const char *what, const char *
 
 static enum gw_err fail(struct sqlite *q, const char *what)
 {
-    return fail_because(q, what, sqlite3_errmsg(q->db));
+    return fail_because(q, what, sqlite3_errmsg(q->link.db));
 }
 
 static enum gw_err succeed(struct sqlite *q)
@@ -129,184 +55,20 @@ static enum gw_err succeed(struct sqlite *q)
     return GW_OK;
 }
 
-static enum gw_err exec(struct sqlite *q, const char *sql)
-{
-    return sqlite3_exec(q->db, sql, NULL, NULL, NULL) == SQLITE_OK ? GW_OK : GW_E_IO;
-}
-
-/* The one integer that a query answers. */
-static int query_int(struct sqlite *q, const char *sql, int64_t *ret_n)
-{
-    sqlite3_stmt *st = NULL;
-    int rc = sqlite3_prepare_v2(q->db, sql, -1, &st, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    if (rc == SQLITE_ROW)
-        *ret_n = sqlite3_column_int64(st, 0);
-    sqlite3_finalize(st);
-    return rc;
-}
-
-/* ---- opening ---- */
-
-static enum gw_err name_beside(const char *path, const char *suffix, char out[PATH_BYTES_MAX])
-{
-    int n = snprintf(out, PATH_BYTES_MAX, "%s%s", path, suffix);
-    if (n >= 0 && n < PATH_BYTES_MAX)
-        return GW_OK;
-    errno = ENAMETOOLONG;
-    return GW_E_IO;
-}
-
-static enum gw_err restrict_file(const char *path, const char *suffix)
-{
-    char name[PATH_BYTES_MAX];
-    if (name_beside(path, suffix, name) != GW_OK)
-        return GW_E_IO;
-    return chmod(name, FILE_MODE) == 0 || errno == ENOENT ? GW_OK : GW_E_IO;
-}
-
-/* A file of its own, since closing a descriptor of the database would drop SQLite's locks on it (POSIX advisory locks). */
-static enum gw_err lock_file(const char *path, int *ret_fd)
-{
-    char name[PATH_BYTES_MAX];
-    if (name_beside(path, ".lock", name) != GW_OK)
-        return GW_E_IO;
-    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
-    if (fd < 0)
-        return GW_E_IO;
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        int reason = errno;
-        close(fd);
-        errno = reason;
-        return GW_E_IO;
-    }
-    *ret_fd = fd;
-    return GW_OK;
-}
-
-/* SQLite gives its -wal and -shm the mode of the database, so it is enough to be first. */
-static enum gw_err make_file(const char *path)
-{
-    GW_CLEANUP(gw_closep) int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
-    if (fd >= 0)
-        return GW_OK;
-    if (errno != EEXIST || restrict_file(path, "") != GW_OK || restrict_file(path, "-wal") != GW_OK ||
-        restrict_file(path, "-shm") != GW_OK)
-        return GW_E_IO;
-    return GW_OK;
-}
-
-/* GW_E_INVALID for a database that this version must not touch. */
-static enum gw_err check_schema(struct sqlite *q, int64_t *ret_version)
-{
-    int64_t n_tables;
-    int rc = query_int(q, "PRAGMA user_version", ret_version);
-    if (rc == SQLITE_NOTADB)
-        return GW_E_INVALID;
-    if (rc != SQLITE_ROW || query_int(q, "SELECT count(*) FROM sqlite_schema", &n_tables) != SQLITE_ROW)
-        return GW_E_IO;
-    bool is_ours = *ret_version == 0 ? n_tables == 0 : *ret_version > 0 && *ret_version <= SQLITE_SCHEMA_VERSION;
-    return is_ours ? GW_OK : GW_E_INVALID;
-}
-
-static enum gw_err migrate(struct sqlite *q, int64_t version)
-{
-    for (; version < SQLITE_SCHEMA_VERSION; version++)
-        if (exec(q, "BEGIN IMMEDIATE") != GW_OK || exec(q, SQLITE_STEPS[version]) != GW_OK || exec(q, "COMMIT") != GW_OK)
-            return GW_E_IO;
-    return GW_OK;
-}
-
-static enum gw_err prepare(struct sqlite *q)
-{
-    for (int i = 0; i < STMT_COUNT; i++)
-        if (sqlite3_prepare_v3(q->db, STMT_SQL[i], -1, SQLITE_PREPARE_PERSISTENT, &q->stmts[i], NULL) != SQLITE_OK)
-            return GW_E_IO;
-    if (query_int(q, "SELECT count(*) FROM session", &q->n_sessions) != SQLITE_ROW ||
-        query_int(q, "SELECT count(*) FROM attempt", &q->n_attempts) != SQLITE_ROW ||
-        query_int(q, "SELECT count(*) FROM tomb", &q->n_tombs) != SQLITE_ROW)
-        return GW_E_IO;
-    return GW_OK;
-}
-
-static enum gw_err open_db(struct sqlite *q, const char *path, bool is_memory)
-{
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (is_memory ? SQLITE_OPEN_MEMORY : 0);
-    int64_t version;
-    if (sqlite3_open_v2(path, &q->db, flags, NULL) != SQLITE_OK)
-        return GW_E_IO;
-    sqlite3_busy_timeout(q->db, BUSY_TIMEOUT_MS);
-    enum gw_err err = check_schema(q, &version);
-    if (err != GW_OK)
-        return err;
-    /* SQLite opens what it may not write read-only, without a word. WAL mode asks for the directory too. */
-    if (sqlite3_db_readonly(q->db, "main") != 0 || exec(q, "PRAGMA journal_mode = WAL") != GW_OK || exec(q, SETTINGS) != GW_OK)
-        return GW_E_IO;
-    err = migrate(q, version);
-    return err == GW_OK ? prepare(q) : err;
-}
-
-static void close_db(struct store *s)
-{
-    struct sqlite *q = of_store(s);
-    for (int i = 0; i < STMT_COUNT; i++)
-        sqlite3_finalize(q->stmts[i]);
-    sqlite3_close(q->db);
-    if (q->lock_fd >= 0)
-        close(q->lock_fd);
-    pthread_mutex_destroy(&q->lock);
-    free(q);
-}
-
 /* ---- statements; the lock is held ---- */
 
-/* A statement whose parameters are bound one after the other. */
-struct call {
-    sqlite3_stmt *st;
-    int n, rc;
-};
-
-static struct call call_of(struct sqlite *q, enum stmt id)
+static struct sqlitecall call_of(struct sqlite *q, enum stmt id)
 {
-    return (struct call){.st = q->stmts[id], .rc = SQLITE_OK};
-}
-
-static void bind_bytes(struct call *c, const void *p, size_t n)
-{
-    c->rc |= sqlite3_bind_blob64(c->st, ++c->n, p == NULL ? "" : p, n, SQLITE_STATIC);
-}
-
-static void bind_digest(struct call *c, const uint8_t *digest)
-{
-    bind_bytes(c, digest, DIGEST_BYTES);
-}
-
-static void bind_int(struct call *c, int64_t n)
-{
-    c->rc |= sqlite3_bind_int64(c->st, ++c->n, n);
-}
-
-static int call_step(struct call *c)
-{
-    if (c->rc == SQLITE_OK || c->rc == SQLITE_ROW)
-        c->rc = sqlite3_step(c->st);
-    return c->rc;
-}
-
-static void call_end(struct call *c)
-{
-    sqlite3_reset(c->st);
-    sqlite3_clear_bindings(c->st);
+    return (struct sqlitecall){.st = q->stmts[id], .rc = SQLITE_OK};
 }
 
 /* A write that answers no rows; GW_OK sets how many it changed. */
-static enum gw_err call_write(struct sqlite *q, struct call *c, const char *what, int64_t *ret_n_changed)
+static enum gw_err call_write(struct sqlite *q, struct sqlitecall *c, const char *what, int64_t *ret_n_changed)
 {
-    enum gw_err err = call_step(c) == SQLITE_DONE ? succeed(q) : fail(q, what);
+    enum gw_err err = sqlitecall_step(c) == SQLITE_DONE ? succeed(q) : fail(q, what);
     if (err == GW_OK)
-        *ret_n_changed = sqlite3_changes64(q->db);
-    call_end(c);
+        *ret_n_changed = sqlite3_changes64(q->link.db);
+    sqlitecall_end(c);
     return err;
 }
 
@@ -315,7 +77,7 @@ static enum gw_err set_durable(struct sqlite *q, bool durable)
 {
     if (q->is_durable == durable)
         return GW_OK;
-    if (exec(q, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL") != GW_OK)
+    if (sqlitelink_exec(q->link.db, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL") != GW_OK)
         return fail(q, "setting durability");
     q->is_durable = durable;
     return GW_OK;
@@ -326,59 +88,34 @@ static enum gw_err begin_durable(struct sqlite *q)
     enum gw_err err = set_durable(q, true);
     if (err != GW_OK)
         return err;
-    return exec(q, "BEGIN IMMEDIATE") == GW_OK ? GW_OK : fail(q, "beginning a transaction");
+    return sqlitelink_exec(q->link.db, "BEGIN IMMEDIATE") == GW_OK ? GW_OK : fail(q, "beginning a transaction");
 }
 
 /* Commits if err is GW_OK; after anything else, a failed commit included, nothing of the transaction has happened. */
 static enum gw_err finish(struct sqlite *q, enum gw_err err)
 {
-    if (err == GW_OK && exec(q, "COMMIT") != GW_OK)
+    if (err == GW_OK && sqlitelink_exec(q->link.db, "COMMIT") != GW_OK)
         err = fail(q, "ending a transaction");
-    if (err != GW_OK && sqlite3_get_autocommit(q->db) == 0 && exec(q, "ROLLBACK") != GW_OK)
+    if (err != GW_OK && sqlite3_get_autocommit(q->link.db) == 0 && sqlitelink_exec(q->link.db, "ROLLBACK") != GW_OK)
         return fail(q, "undoing a transaction");
     return err;
 }
 
 /* ---- rows ---- */
 
-static bool column_digest(sqlite3_stmt *st, int i, uint8_t out[DIGEST_BYTES])
-{
-    if (sqlite3_column_type(st, i) != SQLITE_BLOB || sqlite3_column_bytes(st, i) != DIGEST_BYTES)
-        return false;
-    memcpy(out, sqlite3_column_blob(st, i), DIGEST_BYTES);
-    return true;
-}
-
-static bool column_buf(sqlite3_stmt *st, int i, struct buf *out)
-{
-    int n = sqlite3_column_bytes(st, i);
-    if (sqlite3_column_type(st, i) != SQLITE_BLOB || n < 0 || n > STORE_SEALED_MAX)
-        return false;
-    *out = BUF(STORE_SEALED_MAX);
-    buf_put(out, view_at(sqlite3_column_blob(st, i), (size_t)n));
-    return buf_ok(out);
-}
-
-static bool column_ints_are(sqlite3_stmt *st, int first, int last)
-{
-    for (int i = first; i <= last; i++)
-        if (sqlite3_column_type(st, i) != SQLITE_INTEGER)
-            return false;
-    return true;
-}
-
 /* Of ROW_COLUMNS, id, secret. */
-static enum gw_err read_row(struct sqlite *q, sqlite3_stmt *st, struct store_row *ret_row)
+static enum gw_err read_row(struct sqlite *q, const struct sqlitecall *c, struct store_row *ret_row)
 {
-    struct store_row row = {.version = sqlite3_column_int64(st, 3),
-                            .created_s = sqlite3_column_int64(st, 4),
-                            .seen_s = sqlite3_column_int64(st, 5),
-                            .expires_s = sqlite3_column_int64(st, 6),
-                            .begun_ms = sqlite3_column_int64(st, 7),
-                            .issued_s = sqlite3_column_int64(st, 8),
-                            .need = sqlite3_column_int64(st, 9)};
-    if (!column_ints_are(st, 3, 9) || !column_digest(st, 0, row.sid_mac) || !column_digest(st, 1, row.sub_mac) ||
-        !column_digest(st, 10, row.id) || !column_buf(st, 2, &row.label) || !column_buf(st, 11, &row.secret)) {
+    struct store_row row = {.version = sqlite3_column_int64(c->st, 3),
+                            .created_s = sqlite3_column_int64(c->st, 4),
+                            .seen_s = sqlite3_column_int64(c->st, 5),
+                            .expires_s = sqlite3_column_int64(c->st, 6),
+                            .begun_ms = sqlite3_column_int64(c->st, 7),
+                            .issued_s = sqlite3_column_int64(c->st, 8),
+                            .need = sqlite3_column_int64(c->st, 9)};
+    if (!sqlitecall_are_ints(c, 3, 9) || !sqlitecall_get_digest(c, 0, row.sid_mac) || !sqlitecall_get_digest(c, 1, row.sub_mac) ||
+        !sqlitecall_get_digest(c, 10, row.id) || !sqlitecall_get_buf(c, 2, &row.label) ||
+        !sqlitecall_get_buf(c, 11, &row.secret)) {
         store_row_deinit(&row);
         return fail_because(q, "reading a session", "its row has odd types or lengths");
     }
@@ -388,7 +125,7 @@ static enum gw_err read_row(struct sqlite *q, sqlite3_stmt *st, struct store_row
 
 static enum gw_err put(struct sqlite *q, const struct store_row *row)
 {
-    struct call c = call_of(q, STMT_PUT);
+    struct sqlitecall c = call_of(q, STMT_PUT);
     int64_t n;
     if (q->n_sessions >= STORE_SESSIONS_MAX)
         return GW_E_LIMIT;
@@ -397,13 +134,13 @@ static enum gw_err put(struct sqlite *q, const struct store_row *row)
         return err;
     const int64_t numbers[] = {row->version,  row->created_s, row->seen_s, row->expires_s,
                                row->begun_ms, row->issued_s,  row->need};
-    bind_digest(&c, row->id);
-    bind_digest(&c, row->sid_mac);
-    bind_digest(&c, row->sub_mac);
+    sqlitecall_put_digest(&c, row->id);
+    sqlitecall_put_digest(&c, row->sid_mac);
+    sqlitecall_put_digest(&c, row->sub_mac);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        bind_int(&c, numbers[i]);
-    bind_bytes(&c, row->label.p, row->label.n);
-    bind_bytes(&c, row->secret.p, row->secret.n);
+        sqlitecall_put_int(&c, numbers[i]);
+    sqlitecall_put_bytes(&c, row->label.p, row->label.n);
+    sqlitecall_put_bytes(&c, row->secret.p, row->secret.n);
     err = call_write(q, &c, "adding a session", &n);
     if (err != GW_OK)
         return err;
@@ -413,27 +150,27 @@ static enum gw_err put(struct sqlite *q, const struct store_row *row)
 
 static enum gw_err get(struct sqlite *q, const uint8_t *id, struct store_row *ret_row)
 {
-    struct call c = call_of(q, STMT_GET);
+    struct sqlitecall c = call_of(q, STMT_GET);
     enum gw_err err;
-    bind_digest(&c, id);
-    if (call_step(&c) == SQLITE_ROW)
-        err = read_row(q, c.st, ret_row);
+    sqlitecall_put_digest(&c, id);
+    if (sqlitecall_step(&c) == SQLITE_ROW)
+        err = read_row(q, &c, ret_row);
     else
         err = c.rc == SQLITE_DONE ? GW_E_NOTFOUND : fail(q, "reading a session");
-    call_end(&c);
+    sqlitecall_end(&c);
     return err;
 }
 
 /* Sets a number of a row. */
 static enum gw_err set_number(struct sqlite *q, enum stmt id, const uint8_t *row_id, int64_t number, const char *what)
 {
-    struct call c = call_of(q, id);
+    struct sqlitecall c = call_of(q, id);
     int64_t n;
     enum gw_err err = set_durable(q, false);
     if (err != GW_OK)
         return err;
-    bind_digest(&c, row_id);
-    bind_int(&c, number);
+    sqlitecall_put_digest(&c, row_id);
+    sqlitecall_put_int(&c, number);
     err = call_write(q, &c, what, &n);
     if (err != GW_OK)
         return err;
@@ -454,12 +191,12 @@ static enum gw_err delete_version(struct sqlite *q, const uint8_t *id, int64_t v
 /* Why the lease could not be taken. */
 static enum gw_err judge_lease(struct sqlite *q, const uint8_t *id, int64_t version, int64_t now_s, enum store_lease *ret_lease)
 {
-    struct call c = call_of(q, STMT_LEASE_STATE);
-    bind_digest(&c, id);
-    int rc = call_step(&c);
+    struct sqlitecall c = call_of(q, STMT_LEASE_STATE);
+    sqlitecall_put_digest(&c, id);
+    int rc = sqlitecall_step(&c);
     bool is_other = rc == SQLITE_ROW && sqlite3_column_int64(c.st, 0) != version;
     bool is_held = rc == SQLITE_ROW && sqlite3_column_int64(c.st, 1) > now_s;
-    call_end(&c);
+    sqlitecall_end(&c);
     if (rc != SQLITE_ROW)
         return rc == SQLITE_DONE ? GW_E_NOTFOUND : fail(q, "reading a lease");
     if (is_other || is_held) {
@@ -475,16 +212,16 @@ static enum gw_err judge_lease(struct sqlite *q, const uint8_t *id, int64_t vers
 static enum gw_err lease(struct sqlite *q, const uint8_t *id, int64_t version, int64_t now_s, int64_t until_s, bool is_granting,
                          enum store_lease *ret_lease)
 {
-    struct call c = call_of(q, STMT_LEASE);
+    struct sqlitecall c = call_of(q, STMT_LEASE);
     int64_t n;
     enum gw_err err = set_durable(q, false);
     if (err != GW_OK)
         return err;
-    bind_digest(&c, id);
-    bind_int(&c, version);
-    bind_int(&c, now_s);
-    bind_int(&c, until_s);
-    bind_int(&c, is_granting);
+    sqlitecall_put_digest(&c, id);
+    sqlitecall_put_int(&c, version);
+    sqlitecall_put_int(&c, now_s);
+    sqlitecall_put_int(&c, until_s);
+    sqlitecall_put_int(&c, is_granting);
     err = call_write(q, &c, "taking a lease", &n);
     if (err == GW_OK && n == 0)
         return judge_lease(q, id, version, now_s, ret_lease);
@@ -495,15 +232,15 @@ static enum gw_err lease(struct sqlite *q, const uint8_t *id, int64_t version, i
 
 static enum gw_err replace(struct sqlite *q, const struct store_row *row)
 {
-    struct call c = call_of(q, STMT_REPLACE);
+    struct sqlitecall c = call_of(q, STMT_REPLACE);
     int64_t n;
     enum gw_err err = set_durable(q, false);
     if (err != GW_OK)
         return err;
-    bind_digest(&c, row->id);
-    bind_int(&c, row->version);
-    bind_bytes(&c, row->label.p, row->label.n);
-    bind_bytes(&c, row->secret.p, row->secret.n);
+    sqlitecall_put_digest(&c, row->id);
+    sqlitecall_put_int(&c, row->version);
+    sqlitecall_put_bytes(&c, row->label.p, row->label.n);
+    sqlitecall_put_bytes(&c, row->secret.p, row->secret.n);
     err = call_write(q, &c, "replacing a session", &n);
     if (err != GW_OK || n == 1)
         return err;
@@ -520,11 +257,11 @@ struct tomb {
 
 static enum gw_err write_tomb(struct sqlite *q, enum stmt id, const struct tomb *t, int64_t *ret_n)
 {
-    struct call c = call_of(q, id);
-    bind_digest(&c, t->mac);
-    bind_int(&c, t->issued_until_s);
-    bind_int(&c, t->begun_until_ms);
-    bind_int(&c, t->expires_s);
+    struct sqlitecall c = call_of(q, id);
+    sqlitecall_put_digest(&c, t->mac);
+    sqlitecall_put_int(&c, t->issued_until_s);
+    sqlitecall_put_int(&c, t->begun_until_ms);
+    sqlitecall_put_int(&c, t->expires_s);
     return call_write(q, &c, "leaving a tombstone", ret_n);
 }
 
@@ -553,24 +290,24 @@ static enum gw_err bury(struct sqlite *q, struct tomb t, int64_t *ret_n_new)
 /* GW_E_NOTFOUND if there is no such row. ret_mac: what a tombstone for it is under. */
 static enum gw_err find_mac(struct sqlite *q, const uint8_t *id, uint8_t ret_mac[DIGEST_BYTES])
 {
-    struct call c = call_of(q, STMT_MACS);
+    struct sqlitecall c = call_of(q, STMT_MACS);
     uint8_t sid_mac[DIGEST_BYTES], sub_mac[DIGEST_BYTES];
     enum gw_err err = GW_OK;
-    bind_digest(&c, id);
-    if (call_step(&c) != SQLITE_ROW)
+    sqlitecall_put_digest(&c, id);
+    if (sqlitecall_step(&c) != SQLITE_ROW)
         err = c.rc == SQLITE_DONE ? GW_E_NOTFOUND : fail(q, "reading a session");
-    else if (!column_digest(c.st, 0, sid_mac) || !column_digest(c.st, 1, sub_mac))
+    else if (!sqlitecall_get_digest(&c, 0, sid_mac) || !sqlitecall_get_digest(&c, 1, sub_mac))
         err = fail_because(q, "ending a session", "its row has odd types or lengths");
     else
         memcpy(ret_mac, store_mac_is_none(sid_mac) ? sub_mac : sid_mac, DIGEST_BYTES);
-    call_end(&c);
+    sqlitecall_end(&c);
     return err;
 }
 
 /* GW_E_NOTFOUND if there was none. */
 static enum gw_err end_session(struct sqlite *q, const uint8_t *id, int64_t now_ms, int64_t tomb_s)
 {
-    struct call c = call_of(q, STMT_DELETE);
+    struct sqlitecall c = call_of(q, STMT_DELETE);
     struct tomb t = {.issued_until_s = INT64_MIN, .begun_until_ms = now_ms, .expires_s = tomb_s};
     int64_t n_new = 0, n_gone = 0;
     enum gw_err err = begin_durable(q);
@@ -580,7 +317,7 @@ static enum gw_err end_session(struct sqlite *q, const uint8_t *id, int64_t now_
     if (err == GW_OK && tomb_s > 0)
         err = bury(q, t, &n_new);
     if (err == GW_OK) {
-        bind_digest(&c, id);
+        sqlitecall_put_digest(&c, id);
         err = call_write(q, &c, "deleting a session", &n_gone);
     }
     err = finish(q, err);
@@ -618,27 +355,27 @@ static enum gw_err ids_add(struct ids *ids, const void *id)
 /* SQLite has removed all of them by the first step, and hands out their names then. */
 static enum gw_err delete_revoked(struct sqlite *q, const struct store_revocation *r, struct ids *ids, int64_t *ret_n)
 {
-    struct call c = call_of(q, r->by_sub ? STMT_REVOKE_SUB : STMT_REVOKE_SID);
+    struct sqlitecall c = call_of(q, r->by_sub ? STMT_REVOKE_SUB : STMT_REVOKE_SID);
     enum gw_err err = GW_OK;
-    bind_digest(&c, r->mac);
-    bind_int(&c, r->issued_until_s);
-    while (err == GW_OK && call_step(&c) == SQLITE_ROW) {
+    sqlitecall_put_digest(&c, r->mac);
+    sqlitecall_put_int(&c, r->issued_until_s);
+    while (err == GW_OK && sqlitecall_step(&c) == SQLITE_ROW) {
         uint8_t id[DIGEST_BYTES];
-        err = column_digest(c.st, 0, id) ? ids_add(ids, id) : fail_because(q, "revoking sessions", "a row has an odd id");
+        err = sqlitecall_get_digest(&c, 0, id) ? ids_add(ids, id) : fail_because(q, "revoking sessions", "a row has an odd id");
     }
     if (err == GW_OK)
         err = c.rc == SQLITE_DONE ? succeed(q) : fail(q, "revoking sessions");
     if (err == GW_OK)
-        *ret_n = sqlite3_changes64(q->db);
-    call_end(&c);
+        *ret_n = sqlite3_changes64(q->link.db);
+    sqlitecall_end(&c);
     return err;
 }
 
 static enum gw_err mark_used(struct sqlite *q, const uint8_t *id, int64_t expires_s, int64_t *ret_n)
 {
-    struct call c = call_of(q, STMT_USE);
-    bind_digest(&c, id);
-    bind_int(&c, expires_s);
+    struct sqlitecall c = call_of(q, STMT_USE);
+    sqlitecall_put_digest(&c, id);
+    sqlitecall_put_int(&c, expires_s);
     return call_write(q, &c, "marking what is used once", ret_n);
 }
 
@@ -688,18 +425,18 @@ static enum gw_err revoke_sessions(struct sqlite *q, const struct store_revocati
 static enum gw_err list(struct sqlite *q, const uint8_t *after, size_t n_max, int64_t now_s, struct store_row *rows,
                         size_t *ret_n)
 {
-    struct call c = call_of(q, STMT_LIST);
+    struct sqlitecall c = call_of(q, STMT_LIST);
     enum gw_err err = GW_OK;
-    bind_bytes(&c, after, after == NULL ? 0 : DIGEST_BYTES); /* the empty one is before all others */
-    bind_int(&c, now_s);
-    bind_int(&c, (int64_t)n_max);
-    while (err == GW_OK && *ret_n < n_max && call_step(&c) == SQLITE_ROW) {
-        err = read_row(q, c.st, &rows[*ret_n]);
+    sqlitecall_put_bytes(&c, after, after == NULL ? 0 : DIGEST_BYTES); /* the empty one is before all others */
+    sqlitecall_put_int(&c, now_s);
+    sqlitecall_put_int(&c, (int64_t)n_max);
+    while (err == GW_OK && *ret_n < n_max && sqlitecall_step(&c) == SQLITE_ROW) {
+        err = read_row(q, &c, &rows[*ret_n]);
         *ret_n += err == GW_OK;
     }
     if (err == GW_OK && c.rc != SQLITE_DONE && c.rc != SQLITE_ROW)
         err = fail(q, "listing sessions");
-    call_end(&c);
+    sqlitecall_end(&c);
     return err;
 }
 
@@ -729,12 +466,12 @@ static enum gw_err sweep(struct sqlite *q, int64_t now_s, int64_t idle_s, size_t
     int64_t n_left = STORE_SWEEP_MAX;
     enum gw_err err = set_durable(q, false);
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && err == GW_OK; i++) {
-        struct call c = call_of(q, parts[i].id);
+        struct sqlitecall c = call_of(q, parts[i].id);
         int64_t n = 0;
-        bind_int(&c, now_s);
+        sqlitecall_put_int(&c, now_s);
         if (parts[i].id == STMT_SWEEP_SESSIONS)
-            bind_int(&c, now_s - idle_s);
-        bind_int(&c, n_left);
+            sqlitecall_put_int(&c, now_s - idle_s);
+        sqlitecall_put_int(&c, n_left);
         err = call_write(q, &c, "sweeping", &n);
         *parts[i].count -= n;
         n_left -= n;
@@ -854,6 +591,18 @@ static enum gw_err op_sweep(struct store *s, int64_t now_s, int64_t idle_s, size
     return LOCKED(q, sweep(q, now_s, idle_s, ret_n_removed));
 }
 
+/* ---- opening ---- */
+
+static void close_db(struct store *s)
+{
+    struct sqlite *q = of_store(s);
+    for (int i = 0; i < STMT_COUNT; i++)
+        sqlite3_finalize(q->stmts[i]);
+    sqlitelink_close(&q->link);
+    pthread_mutex_destroy(&q->lock);
+    free(q);
+}
+
 static const struct store_ops SQLITE_OPS = {
     .close = close_db,
     .session_put = op_put,
@@ -870,42 +619,33 @@ static const struct store_ops SQLITE_OPS = {
     .sweep = op_sweep,
 };
 
-static void log_refusal(const char *path, const char *reason)
+static enum gw_err prepare(struct sqlite *q)
 {
-    log_event(LOG_ERROR, "session store cannot be opened", LOG_KV("path", view_of(path)), LOG_KV("reason", view_of(reason)));
-}
-
-/* *ret_reason: NULL = errno says it. */
-static enum gw_err claim_files(const char *path, int *ret_lock_fd, const char **ret_reason)
-{
-    *ret_reason = NULL;
-    if (lock_file(path, ret_lock_fd) != GW_OK) {
-        if (errno == EWOULDBLOCK)
-            *ret_reason = "another gateway uses it; several need session.store: postgres";
+    for (int i = 0; i < STMT_COUNT; i++)
+        if (sqlite3_prepare_v3(q->link.db, STMT_SQL[i], -1, SQLITE_PREPARE_PERSISTENT, &q->stmts[i], NULL) != SQLITE_OK)
+            return GW_E_IO;
+    if (sqlitelink_ask(q->link.db, "SELECT count(*) FROM session", &q->n_sessions) != GW_OK ||
+        sqlitelink_ask(q->link.db, "SELECT count(*) FROM attempt", &q->n_attempts) != GW_OK ||
+        sqlitelink_ask(q->link.db, "SELECT count(*) FROM tomb", &q->n_tombs) != GW_OK)
         return GW_E_IO;
-    }
-    return make_file(path);
+    return GW_OK;
 }
 
 enum gw_err sqlite_open(const char *path, struct store **ret_store)
 {
-    bool is_memory = strcmp(path, ":memory:") == 0;
     struct sqlite *q = calloc(1, sizeof(*q));
-    const char *reason = NULL;
     if (q == NULL)
         return GW_E_NOMEM;
-    q->base.ops = &SQLITE_OPS;
-    q->lock_fd = -1;
-    pthread_mutex_init(&q->lock, NULL);
-    enum gw_err err = is_memory ? GW_OK : claim_files(path, &q->lock_fd, &reason);
+    enum gw_err err = sqlitelink_open(path, &q->link);
     if (err != GW_OK) {
-        log_refusal(path, reason != NULL ? reason : strerror(errno));
-    } else {
-        err = open_db(q, path, is_memory);
-        if (err != GW_OK)
-            log_refusal(path, err == GW_E_INVALID ? "not a session database of this version" : sqlite3_errmsg(q->db));
+        free(q);
+        return err;
     }
+    q->base.ops = &SQLITE_OPS;
+    pthread_mutex_init(&q->lock, NULL);
+    err = prepare(q);
     if (err != GW_OK) {
+        err = fail(q, "opening");
         close_db(&q->base);
         return err;
     }
@@ -913,25 +653,9 @@ enum gw_err sqlite_open(const char *path, struct store **ret_store)
     return GW_OK;
 }
 
-/* As immutable, SQLite touches neither locks nor the -wal and -shm beside the file, which would be made in the name of whoever asks.
- * What only stands in the WAL is not seen: at worst an older version than there is, and that is taken too. */
 enum gw_err sqlite_probe(const char *path)
 {
-    struct buf uri = BUF(4 * PATH_BYTES_MAX);
-    struct sqlite q = {.lock_fd = -1};
-    int64_t version;
-    if (access(path, F_OK) != 0)
-        return errno == ENOENT ? GW_OK : GW_E_IO;
-    buf_puts(&uri, "file:");
-    buf_put_percent(&uri, view_of(path));
-    buf_puts(&uri, "?mode=ro&immutable=1");
-    int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_URI;
-    enum gw_err err = buf_ok(&uri) ? GW_OK : GW_E_LIMIT;
-    if (err == GW_OK)
-        err = sqlite3_open_v2(uri.p, &q.db, flags, NULL) == SQLITE_OK ? check_schema(&q, &version) : GW_E_IO;
-    sqlite3_close(q.db);
-    buf_deinit(&uri);
-    return err;
+    return sqlitelink_probe(path);
 }
 
 const char *sqlite_library_version(void)
