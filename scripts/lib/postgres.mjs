@@ -26,13 +26,13 @@ class Postgres {
   }
 
   /* A connection string for gateways: with TLS, checked, as in production. */
-  dsn(database = 'postgres') {
-    return `host=pg.test hostaddr=127.0.0.1 port=${this.port} user=postgres dbname=${database} sslmode=verify-full sslrootcert=${this.dir}/server.crt`;
+  dsn(database = 'postgres', user = 'postgres') {
+    return `host=pg.test hostaddr=127.0.0.1 port=${this.port} user=${user} dbname=${database} sslmode=verify-full sslrootcert=${this.dir}/server.crt`;
   }
 
   /* Writes it to a file for session.dsn_file. */
-  async dsnFile(path, database) {
-    await writeFile(path, `${this.dsn(database)}\n`, { mode: 0o600 });
+  async dsnFile(path, database, user) {
+    await writeFile(path, `${this.dsn(database, user)}\n`, { mode: 0o600 });
     return path;
   }
 

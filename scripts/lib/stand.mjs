@@ -85,6 +85,8 @@ class Gateway {
 }
 
 class Stand {
+  replicas = [];
+
   /* A directory that goes away with us, even if nobody calls close(). */
   async makeDir() {
     this.dir = await mkdtemp(join(tmpdir(), 'repogate-'));
@@ -152,7 +154,41 @@ class Stand {
     return (this.pastOutput ?? '') + (this.gateway?.child?.output() ?? '');
   }
 
+  /* One more gateway on the same store, provider and keys, with an audit log and a front of its own: { gateway, url, auditFile, request() }.
+   * Browsers know the address of the first one only. */
+  async addReplica() {
+    const number = this.replicas.length + 2;
+    const at = (name) => join(this.dir, `${name}-${number}`);
+    const set = (text, key, value) => text.replace(new RegExp(`^( {2}${key}: ).*$`, 'm'), `$1${JSON.stringify(value)}`);
+    const replica = { auditFile: at('audit.jsonl') };
+    let text = (await readFile(this.configFile, 'utf8')).replace(JSON.stringify(this.auditFile), JSON.stringify(replica.auditFile));
+    for (const [key, value] of [['listen', '127.0.0.1:0'], ['admin_listen', '127.0.0.1:0'], ['state_dir', at('policy-state')]]) text = set(text, key, value);
+    await mkdir(at('policy-state'));
+    await writeFile(at('repogate.yaml'), text, { mode: 0o600 });
+    const { program, env } = this.gateway;
+    replica.gateway = new Gateway({ program, config: at('repogate.yaml'), env, log: at('gateway.log') });
+    this.replicas.push(replica);
+    await replica.gateway.start();
+    const port = await freePort();
+    const gatewayPort = new URL(replica.gateway.url).port;
+    replica.front = await FRONTS[this.frontName]({ dir: at(this.frontName), port, gatewayPort, topology: this.topology });
+    replica.url = `http://127.0.0.1:${port}`;
+    const { host } = new URL(this.url);
+    replica.request = (path, { headers = {}, ...options } = {}) => request(replica.url, { path, headers: { host, ...headers }, ...options });
+    return replica;
+  }
+
+  async closeReplicas() {
+    for (const { gateway, front } of this.replicas.splice(0)) {
+      const { code, signal } = await gateway.stop();
+      await front?.close();
+      if (code !== 0 || SANITIZER_REPORT.test(gateway.output())) throw new Error(`a replica ended with ${code ?? signal}:\n${gateway.output()}`);
+    }
+  }
+
   async close() {
+    let complaint;
+    await this.closeReplicas().catch((error) => { complaint = error; });
     const { code, signal } = (await this.gateway?.stop()) ?? { code: 0 };
     await Promise.all([this.front, this.provider, this.forge, this.workspace].map((one) => one?.close()));
     const output = this.output();
@@ -161,6 +197,7 @@ class Stand {
       process.off('exit', this.removeDir);
     }
     if (code !== 0) throw new Error(`the gateway ended with ${code ?? signal}:\n${output}`);
+    if (complaint) throw complaint;
     if (SANITIZER_REPORT.test(output)) throw new Error(`a sanitizer complained:\n${output}`);
   }
 }
