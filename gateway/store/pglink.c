@@ -272,8 +272,8 @@ static enum gw_err judge_result(struct pglink *l, const PGresult *r)
     ExecStatusType status = PQresultStatus(r);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY)
         return GW_OK;
-    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE), *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
-    if (state != NULL && strcmp(state, "53400") == 0)
+    const char *code = PQresultErrorField(r, PG_DIAG_SQLSTATE), *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    if (code != NULL && strcmp(code, "53400") == 0) /* configuration_limit_exceeded */
         return GW_E_LIMIT;
     return fail(l, text != NULL ? text : PQerrorMessage(l->conn));
 }
