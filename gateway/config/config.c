@@ -257,6 +257,17 @@ static void build_logins_per_minute(struct builder *b)
     b->c->server.logins_per_minute = (unsigned)n;
 }
 
+/* Sockets that share a port, as ours may, are given connections by the kernel: the more exact address wins, whoever that is. */
+static bool do_hosts_meet(const char *a, const char *b)
+{
+    static const char *const everywhere[] = {"", "0.0.0.0", "::"};
+
+    for (size_t i = 0; i < sizeof(everywhere) / sizeof(everywhere[0]); i++)
+        if (strcmp(a, everywhere[i]) == 0 || strcmp(b, everywhere[i]) == 0)
+            return true;
+    return strcmp(a, b) == 0;
+}
+
 static void build_server(struct builder *b)
 {
     struct config *c = b->c;
@@ -264,8 +275,7 @@ static void build_server(struct builder *b)
     c->server.listen_host = parse_address(b, CONFKEY_SERVER_LISTEN, &c->server.listen_port);
     c->server.admin_listen_host = parse_address(b, CONFKEY_SERVER_ADMIN_LISTEN, &c->server.admin_listen_port);
     if (c->server.listen_port != 0 && c->server.listen_port == c->server.admin_listen_port && !b->is_out_of_memory &&
-        (c->server.listen_host[0] == '\0' || c->server.admin_listen_host[0] == '\0' ||
-         strcmp(c->server.listen_host, c->server.admin_listen_host) == 0))
+        do_hosts_meet(c->server.listen_host, c->server.admin_listen_host))
         refuse(b, CONFKEY_SERVER_ADMIN_LISTEN, NULL, "the same address as server.listen: expected another port");
     build_public_url(b);
     c->server.proxy_secret_file = keep_text(b, CONFKEY_SERVER_PROXY_SECRET_FILE);
