@@ -98,7 +98,7 @@ static void on_visitor(struct identify *i, enum identified found)
 static void restart(struct callback *c, const char *why)
 {
     c->stale = why;
-    c->visitor = (struct identify){.x = c->x, .done = on_visitor};
+    c->visitor = (struct identify){.x = c->x, .done = on_visitor, .client = identify_client(c->x)};
     identify_begin(&c->visitor);
 }
 

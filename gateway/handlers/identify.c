@@ -188,7 +188,7 @@ void identify_begin(struct identify *i)
     }
 }
 
-static struct ipaddr client_of(const struct exchange *x)
+struct ipaddr identify_client(const struct exchange *x)
 {
     const struct config *c = x->core->gateway->config;
     struct ipaddr client;
@@ -207,7 +207,7 @@ static bool begin_for_page(struct exchange *x, bool is_leaving, void (*done)(str
     struct identify *i = arena_get(&x->arena, sizeof(*i));
     if (i == NULL)
         return false;
-    *i = (struct identify){.x = x, .done = done, .client = client_of(x), .is_leaving = is_leaving};
+    *i = (struct identify){.x = x, .done = done, .client = identify_client(x), .is_leaving = is_leaving};
     x->state = i;
     x->on_done = end_exchange;
     identify_begin(i);

@@ -32,6 +32,8 @@ struct identify {
     bool is_leaving;               /* set before: claims may be as old as they like, since nothing is judged by them */
 };
 
+/* Where a request of our own routes comes from. Who does not say so clearly is whoever sent it to us: all of those share a budget. */
+struct ipaddr identify_client(const struct exchange *x);
 /* Zero it before; x, done and client set. */
 void identify_begin(struct identify *i);
 void identify_end(struct identify *i);

@@ -228,7 +228,7 @@ void handle_login(struct exchange *x)
         reply_defect(x);
         return;
     }
-    *l = (struct login){.x = x, .visitor = {.x = x, .done = on_visitor}};
+    *l = (struct login){.x = x, .visitor = {.x = x, .done = on_visitor, .client = identify_client(x)}};
     x->state = l;
     x->on_done = end;
     identify_begin(&l->visitor);

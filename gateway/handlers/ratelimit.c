@@ -1,21 +1,11 @@
 #include "handlers/ratelimit.h"
 
+#include "handlers/identify.h"
 #include "handlers/recorder.h"
 #include "handlers/reply.h"
-#include "http/original.h"
 #include "util/epoch.h"
 #include "util/log.h"
 #include "util/meter.h"
-
-/* Who does not say clearly where the request comes from is whoever sent it to us: all of those share a bucket. */
-static struct ipaddr client_of(const struct exchange *x)
-{
-    const struct config *c = x->core->gateway->config;
-    struct ipaddr client;
-    return original_find_client(&x->request, c->server.trusted_proxies, c->server.n_trusted_proxies, &client) == ORIGINAL_FINE
-               ? client
-               : x->request.peer;
-}
 
 static void refuse(struct exchange *x, const struct throttle_refusal *r)
 {
@@ -43,7 +33,7 @@ static void refuse(struct exchange *x, const struct throttle_refusal *r)
 
 bool ratelimit_admits(struct exchange *x, enum ratelimit_thing thing)
 {
-    struct ipaddr client = client_of(x);
+    struct ipaddr client = identify_client(x);
     struct throttle_refusal refusal;
     if (throttle_take(x->core->gateway->login_throttle, (uint8_t)thing, &client, epoch_mono_us(), &refusal))
         return true;

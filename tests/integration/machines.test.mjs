@@ -249,6 +249,14 @@ describe('app passwords and opaque tokens', () => {
     assert.ok(Number(answer.headers['retry-after']) > 0);
   });
 
+  test('I3: guesses at a login count for their address too', async () => {
+    for (let i = 0; i < 30; i++) {
+      await request(stand.gateway.url, { path: '/_repogate/login', headers: { ...basic('dora', `there-${i}`), 'x-forwarded-for': '198.51.100.12' } });
+    }
+    const answer = await onOwnRoute({ ...basic('dora', 'there-30'), 'x-forwarded-for': '198.51.100.12' });
+    assert.deepEqual([answer.status, answer.json().reason], [429, 'rate_limited']);
+  });
+
   test('L3: no password and no token anywhere', async () => {
     const written = await everythingWritten(stand);
     const secrets = ['dora-app-password', 'dave-app-password', 'guess-', 'a-good-opaque-token', 'a-refresh-token', stand.provider.clientSecret, Buffer.from('dora:dora-app-password').toString('base64'), 'eyJ'];
