@@ -3,17 +3,14 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startChild, waitFor } from './processes.mjs';
-import { request } from './browser.mjs';
+import { startFront } from './processes.mjs';
 
 const SHIPPED = fileURLToPath(new URL('../../deploy/nginx/', import.meta.url));
 const PROGRAM = ['/usr/sbin/nginx', '/usr/local/sbin/nginx', '/usr/bin/nginx'].find(existsSync) ?? 'nginx';
 
 export const TOPOLOGIES = ['auth-request', 'gateway'];
 
-function configuration({ dir, port, gatewayPort, topology, locations }) {
-  const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `    ${name}_temp_path ${dir}/temp-${name};`).join('\n');
-  return `daemon off;
+const configuration = (dir, http) => `daemon off;
 master_process off;
 pid ${dir}/nginx.pid;
 error_log ${dir}/error.log;
@@ -23,10 +20,14 @@ events {
 }
 
 http {
-${temp}
+${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `    ${name}_temp_path ${dir}/temp-${name};`).join('\n')}
     access_log off;
     server_tokens off;
+${http}
+}
+`;
 
+const gatewayBehind = ({ port, gatewayPort, topology, locations }) => `
     include repogate/repogate-http.conf;
     upstream repogate {
         server 127.0.0.1:${gatewayPort};
@@ -34,29 +35,21 @@ ${temp}
     }
     server {
         listen 127.0.0.1:${port};
-        location = /nginx-is-up {
-            return 204;
-        }
         include repogate/repogate-${topology}.conf;
 ${locations}
-    }
-}
-`;
-}
+    }`;
 
-/* locations: more of them, for the server block. */
-export async function startNginx({ dir, port, gatewayPort, topology, locations = '' }) {
+/* NGINX with these lines in its http block, of which a server listens on the port. */
+export async function startNginxWith(http, { dir, port }) {
   await mkdir(dir, { recursive: true });
   if (!existsSync(join(dir, 'repogate'))) await symlink(SHIPPED, join(dir, 'repogate'));
   const file = join(dir, 'nginx.conf');
-  await writeFile(file, configuration({ dir, port, gatewayPort, topology, locations }));
-  const child = startChild(PROGRAM, ['-p', dir, '-c', file]);
-  const url = `http://127.0.0.1:${port}`;
-  let isGone = false;
-  child.exited.then(() => { isGone = true; });
-  await waitFor('NGINX', async () => {
-    if (isGone) throw new Error(`NGINX did not start:\n${child.output()}${await readFile(join(dir, 'error.log'), 'utf8').catch(() => '')}`);
-    return request(`${url}/nginx-is-up`).then(({ status }) => status === 204, () => false);
-  });
-  return { url, port, pid: child.pid, errorLog: () => readFile(join(dir, 'error.log'), 'utf8'), close: () => child.stop('SIGTERM', 2000) };
+  await writeFile(file, configuration(dir, http));
+  const errorLog = () => readFile(join(dir, 'error.log'), 'utf8');
+  return { ...(await startFront('NGINX', PROGRAM, ['-p', dir, '-c', file], { port })), errorLog };
+}
+
+/* locations: more of them, for the server block. */
+export function startNginx({ dir, port, gatewayPort, topology, locations = '' }) {
+  return startNginxWith(gatewayBehind({ port, gatewayPort, topology, locations }), { dir, port });
 }

@@ -1,8 +1,16 @@
 // THREATS group B: one reading of a path for policy, router and log. What could be read in two ways is refused, never repaired; what is judged
 // is what the workspace gets and what the log says.
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
-import { ask, converse, describeStand, describeTopologies, lineOf, requestBytes, sessionCookie, valuesOf } from './lib/stand.mjs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { startNginxWith } from '../../scripts/lib/nginx.mjs';
+import { freePort } from '../../scripts/lib/processes.mjs';
+import { ask, converse, describeFronts, describeStand, lineOf, requestBytes, sessionCookie, valuesOf } from './lib/stand.mjs';
+import { hostileTargets, picker } from './lib/targets.mjs';
+
+// Always the same; another number looks elsewhere.
+const SEED = Number(process.env.REPOGATE_SEED ?? 20240611);
+const HOSTILE = 400;
 
 // As admin, who may open everything: only ambiguity can stop these.
 const AMBIGUOUS = {
@@ -96,56 +104,69 @@ describeStand('paths at the auth endpoint', { host: 'localhost' }, (the) => {
   });
 });
 
-// Repeatable randomness.
-function* numbers(seed) {
-  for (let state = seed; ;) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    yield state / 2 ** 32;
-  }
-}
-
-describeTopologies('paths through NGINX', {}, (the) => {
+describeFronts('paths through', {}, (the) => {
   let admin;
   const port = () => Number(new URL(the().url).port);
   const send = (target, options = {}) => converse(port(), requestBytes({ target, headers: { Host: new URL(the().url).host, Cookie: admin, ...options } }));
 
   before(async () => { admin = await sessionCookie(the(), 'admin'); });
 
-  for (const [what, paths] of Object.entries({ ...AMBIGUOUS, 'bytes that no URL holds': UNCLEAN })) {
+  // Caddy reads a target into letters and writes it anew, and, once it has cut off the prefix, some signs as escapes; the others pass the bytes on.
+  const isRewriter = () => the().frontName === 'caddy';
+  const decoded = (text) => (isRewriter() ? unescape(text) : text);
+  const written = (text) => (isRewriter() ? text.replace(/%(?:21|27|28|29|2A|5B|5D)/g, unescape) : text);
+
+  // What came of a target. If it reached the workspace, then by one reading: what was judged (as the policy's header says), what was routed and
+  // what was logged are the same, and it is what was sent.
+  async function readingOf(target) {
+    const before = the().workspace.requests.length;
+    const { answers, isTimeout } = await send(target);
+    assert.equal(isTimeout, false, target);
+    const seen = the().workspace.requests.slice(before);
+    if (seen.length === 0) return { answer: answers[0] };
+    assert.equal(seen.length, 1, target);
+    assert.equal(answers.length, 1, target);
+    const [sentPath, sentQuery] = target.replace(/^https?:(?:\/\/[^/?]*)?/, '').split(/\?(.*)/s);
+    const [routedRest, routedQuery] = seen[0].target.split(/\?(.*)/s);
+    const [judged] = valuesOf(seen[0], 'x-request-path');
+    const [, owner, name, rest] = /^\/github\/([^/]+)\/([^/]+)(\/.*)$/s.exec(judged) ?? [];
+    assert.equal(written(routedRest), written(rest), `${target}: routed as judged`);
+    assert.deepEqual(valuesOf(seen[0], 'x-repogate-repo'), [`github:${owner}/${name}`.toLowerCase()], target);
+    const line = await lineOf(the(), valuesOf(seen[0], 'x-repogate-decision-id')[0]);
+    assert.deepEqual([line.decision, line.request.path, `${line.resource.owner}/${line.resource.name}`], ['allow', judged, `${owner}/${name}`.toLowerCase()], `${target}: logged as judged`);
+    assert.equal(line.request.query_len, routedQuery === undefined ? null : routedQuery.length, `${target}: the query that was logged`);
+    assert.deepEqual([routedQuery, decoded(judged)], [sentQuery, decoded(sentPath)], `${target}: judged as sent`);
+    return { answer: answers[0], judged, seen: seen[0] };
+  }
+
+  for (const [what, paths] of Object.entries(AMBIGUOUS)) {
     test(`${what}: nothing reaches the workspace`, async () => {
       for (const path of paths) {
-        const before = the().workspace.requests.length;
-        const { answers, isTimeout } = await send(path);
-        assert.equal(isTimeout, false, path);
-        for (const { status } of answers) assert.ok(status >= 400 || (status === 302 && path.split('?')[0] === '/'), `${path}: ${status}`);
-        assert.deepEqual(the().workspace.requests.slice(before).map(({ target }) => target), [], path);
+        const { answer, judged } = await readingOf(path);
+        assert.equal(judged, undefined, path);
+        assert.ok(answer.status >= 400 || (answer.status === 302 && path.split('?')[0] === '/'), `${path}: ${answer.status}`);
       }
     });
   }
 
-  // The path that the log, the policy's header and the workspace saw are one.
-  async function expectOneReading(path) {
-    const seenBefore = the().workspace.requests.length;
-    const { answers } = await send(path);
-    const [answer] = answers;
-    const seen = the().workspace.requests.slice(seenBefore);
-    const [bare, query] = path.split(/\?(.*)/s);
-    const rest = bare.replace(/^\/[^/]+\/[^/]+\/[^/]+/, '');
-    if (rest === '') {
-      assert.equal(answer.status, 302, path);
-      assert.equal(new URL(answer.values('location')[0], the().url).href, `${the().url}${bare}/${query === undefined ? '' : `?${query}`}`);
-      return;
+  test('bytes that no URL holds: nothing reaches the workspace, or what the proxy has made of them', async () => {
+    for (const path of UNCLEAN) {
+      const { answer, judged } = await readingOf(path);
+      if (judged !== undefined) assert.ok(isRewriter(), path);
+      else assert.ok(answer === undefined || answer.status >= 400, `${path}: ${answer?.status}`);
     }
-    assert.equal(answer.status, 200, path);
-    assert.equal(seen.length, 1, path);
-    assert.equal(seen[0].target, path.slice(bare.length - rest.length), 'routed as sent');
-    assert.deepEqual(valuesOf(seen[0], 'x-request-path'), [bare], 'judged as sent');
-    assert.deepEqual(valuesOf(seen[0], 'x-repogate-repo'), [`github:${bare.split('/').slice(2, 4).join('/').toLowerCase()}`]);
-    const [id] = valuesOf(seen[0], 'x-repogate-decision-id');
-    const line = await lineOf(the(), id);
-    assert.equal(line.request.path, bare, 'logged as sent');
-    assert.equal(`${line.resource.owner}/${line.resource.name}`, bare.split('/').slice(2, 4).join('/').toLowerCase());
-    assert.equal(line.request.query_len, query === undefined ? null : query.length);
+  });
+
+  async function expectOneReading(path) {
+    const { answer, judged } = await readingOf(path);
+    const [bare, query] = path.split(/\?(.*)/s);
+    if (/^\/[^/]+\/[^/]+\/[^/]+$/.test(bare)) {
+      assert.deepEqual([answer.status, judged], [302, undefined], path);
+      assert.equal(new URL(answer.values('location')[0], the().url).href, `${the().url}${bare}/${query === undefined ? '' : `?${query}`}`);
+    } else {
+      assert.equal(answer.status, 200, path);
+      assert.notEqual(judged, undefined, path);
+    }
   }
 
   test('B1, B9, B10: what is odd and clear is judged, routed and logged as one and the same', async () => {
@@ -154,16 +175,21 @@ describeTopologies('paths through NGINX', {}, (the) => {
   });
 
   test('B6, B7, B9: so are 150 random rests', async () => {
-    const random = numbers(20240611);
-    const pieces = ['a', 'B', '0', '-', '_', '.x', 'x.', '~', '%20', '%2f', '%2F', '%5c', '%3b', ';', ';x=1', '/', '//', '%c3%a9', '%25', '%2525', '+', ',', '@', ':', '=', '&', '$', '!', '*', "'", '(', ')', '%23', '%3f', '%7e', '|', '...', '%e2%82%ac', '%00'.slice(0, 0)];
+    const pick = picker(SEED);
+    const pieces = ['a', 'B', '0', '-', '_', '.x', 'x.', '~', '%20', '%2f', '%2F', '%5c', '%3b', ';', ';x=1', '/', '//', '%c3%a9', '%25', '%2525', '+', ',', '@', ':', '=', '&', '$', '!', '*', "'", '(', ')', '%23', '%3f', '%7e', '|', '...', '%e2%82%ac'];
     const queries = ['', '?', '?a=b', '?/../', '?%2e%2e', '?a?b', '?a=%00', '?x=//evil', '?&&', '?a+b', '?%', '?{"a":[1]}', '?=;'];
-    const pick = (list) => list[Math.floor(random.next().value * list.length)];
     for (let i = 0; i < 150; i++) {
-      const rest = Array.from({ length: 1 + Math.floor(random.next().value * 8) }, () => pick(pieces)).join('');
+      const rest = Array.from({ length: 1 + Math.floor(pick([0, 1, 2, 3, 4, 5, 6, 7])) }, () => pick(pieces)).join('');
       const path = `/github/${pick(['acme', 'Acme', 'ACME'])}/${pick(['site', 'docs', 'Vault', 'a.b-c_d'])}/q${rest}${pick(queries)}`;
       if (/(^|\/|%2f|%5c)(\.|%2e){1,2}(\/|$|;|%2f|%5c|%3b|\?)/i.test(path.split('?')[0])) continue;
       await expectOneReading(path);
     }
+  });
+
+  test('B1, B2, B3, B4, B5, B6, B7, B9, B10, B12, B14: 400 hostile targets are each judged, routed and logged by one reading, or refused', async () => {
+    let arrived = 0;
+    for (const target of hostileTargets(SEED, HOSTILE)) arrived += (await readingOf(target)).judged === undefined ? 0 : 1;
+    assert.ok(arrived > HOSTILE / 20 && arrived < HOSTILE * 0.9, `${arrived} of them arrived`);
   });
 
   test('B3: an absolute request line, or another Host, opens nothing', async () => {
@@ -171,12 +197,45 @@ describeTopologies('paths through NGINX', {}, (the) => {
     for (const target of ['http://evil.example/github/acme/site/x', `http://evil.example:${port()}/github/acme/site/x`, `https://${host}/github/acme/site/x`]) {
       const before = the().workspace.requests.length;
       const { answers } = await send(target, { Host: 'evil.example' });
-      assert.ok(answers[0].status >= 400, target);
-      assert.equal(the().workspace.requests.length, before);
+      // The authority of the request line beats Host (RFC 9112 3.2.2); the scheme is the connection's.
+      const isUs = isRewriter() && target.includes(host);
+      assert.ok(isUs || answers[0].status >= 400, target);
+      assert.equal(the().workspace.requests.length, before + (isUs ? 1 : 0));
     }
     for (const Host of ['evil.example', `evil.example:${port()}`, '127.0.0.1', '127.0.0.1:1', `127.0.0.1.:${port()}`, `localhost:${port()}`, '']) {
       const { answers } = await send('/github/acme/site/x', { Host });
       assert.ok(answers[0].status >= 400, Host);
     }
+  });
+});
+
+// NGINX as a reference: which repository's location it would choose, by the path that it has decoded and normalised.
+describeStand('paths as NGINX itself understands them', {}, (the) => {
+  let admin;
+  let reference;
+
+  before(async () => {
+    admin = await sessionCookie(the(), 'admin');
+    const port = await freePort();
+    reference = await startNginxWith(`
+    server {
+        listen 127.0.0.1:${port};
+        location / { return 404; }
+        location ~ "^/github/([^/]+)/([^/]+)(/|$)" { return 200 "$1/$2"; }
+    }`, { dir: join(the().dir, 'reference'), port });
+  });
+  after(() => reference?.close());
+
+  test('B5, B7, B9: of 800 hostile targets those that we allow name the repository whose location NGINX would choose', async () => {
+    let allowed = 0;
+    for (const target of hostileTargets(SEED + 1, 2 * HOSTILE).filter((one) => one.startsWith('/'))) {
+      const answer = await ask(the(), { cookie: admin, url: `${the().url}${target}` });
+      const [repo] = answer.values('x-repogate-repo');
+      if (answer.status !== 200 || !repo) continue;
+      allowed += 1;
+      const { answers } = await converse(reference.port, requestBytes({ target }));
+      assert.deepEqual([answers[0]?.status, `github:${answers[0]?.body}`.toLowerCase()], [200, repo], target);
+    }
+    assert.ok(allowed > HOSTILE / 20, `${allowed} allowed`);
   });
 });
