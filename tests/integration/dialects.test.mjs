@@ -114,6 +114,14 @@ describeStand('dialects', {
       }
     });
 
+    test('E2: a cookie that cannot be read is nobody\'s', async () => {
+      const value = dora.slice('repogate='.length);
+      for (const cookie of ['repogate=', 'repogate=x', `repogate=${value}A`, `repogate=${value.slice(1)}`, `repogate=${value}%00`, `repogate=${'A'.repeat(4000)}`, `${dora}; repogate=x`, `${dora}; ${dora}`, ';;;=;', 'repogate']) {
+        const answer = await asking({ ...CLIENTS.curl, cookie });
+        assert.deepEqual([answer.status, answer.reason, answer.values('x-authentik-username')], [401, 'login_required', []], cookie.slice(0, 40));
+      }
+    });
+
     test('A1, A2: each believed header that is missing is refused', async () => {
       for (const name of proxy.believed) {
         const answer = await asking({ cookie: admin, set: { [name]: null } });
@@ -232,6 +240,15 @@ describeStand('dialects', {
     const set = Object.fromEntries(ENVOY_ALLOWED.filter((name) => name !== 'x-forwarded-for').map((name) => [name.replace(/(^|-)[a-z]/g, (c) => c.toUpperCase()), null]));
     const answer = await askAs(the(), PROXIES.Envoy, { ...NAVIGATION, set });
     assert.deepEqual([answer.status, answer.isProblem], [401, true]);
+  });
+
+  test('Traefik: a scheme of ws is a WebSocket, with its key or without', async () => {
+    const { headers } = CLIENTS.WebSocket;
+    const set = { 'Sec-WebSocket-Key': null };
+    const answer = await askAs(the(), PROXIES.Traefik, { headers, path: `${SITE}ws`, cookie: dora, set });
+    assert.deepEqual([answer.status, (await lineOf(the(), answer)).request.action], [200, 'connect']);
+    const navigation = await askAs(the(), PROXIES.Traefik, { headers: { ...NAVIGATION.headers, Upgrade: 'websocket' }, path: `${SITE}ws` });
+    assert.deepEqual([navigation.status, locationOf(navigation)], [401, undefined], 'and never led to a login');
   });
 
   test('A8: the client is the rightmost address that is none of ours', async () => {
