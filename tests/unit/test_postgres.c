@@ -184,8 +184,8 @@ static const char *const THEIRS[] = {
             " decode(repeat('02', 32), 'hex'), 1, 1000, 1001, 5000, 1000000, 1000, 0, 'label', 'secret')",
     [END] = "SELECT session_end(decode('07000000' || repeat('00', 27) || '01', 'hex'), 2000000, 9000)",
     [REVOKE_SID] =
-        "SELECT session_revoke(0, decode(repeat('01', 32), 'hex'), 9223372036854775807, 2000000, 9000, 100, NULL, NULL, 0)",
-    [REVOKE_SUB] = "SELECT session_revoke(1, decode(repeat('02', 32), 'hex'), 1000, 2000000, 9000, 100, NULL, NULL, 0)",
+        "SELECT session_revoke(0, decode(repeat('01', 32), 'hex'), 9223372036854775807, 2000000, 9000, 100, NULL, NULL, 0, 9223372036854775807)",
+    [REVOKE_SUB] = "SELECT session_revoke(1, decode(repeat('02', 32), 'hex'), 1000, 2000000, 9000, 100, NULL, NULL, 0, 1000)",
     [REPLACE] = "SELECT session_replace(decode('07000000' || repeat('00', 27) || '01', 'hex'), 1, 'label', 'newer')",
 };
 
