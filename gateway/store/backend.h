@@ -26,6 +26,7 @@ struct store_ops {
     enum gw_err (*sweep)(struct store *s, int64_t now_s, int64_t idle_s, size_t *ret_n_removed);
     /* What other replicas do. NULL: there are none. */
     void (*watch)(struct store *s);
+    void (*unwatch)(struct store *s);
     bool (*is_watching)(const struct store *s);
     /* NULL: nothing is connected to. */
     enum gw_err (*use_dsn)(struct store *s, struct view dsn);

@@ -410,6 +410,12 @@ static void op_watch(struct store *s)
         log_write(LOG_ERROR, "other replicas are not heard: no thread for it; sessions are read again every second", NULL);
 }
 
+static void op_unwatch(struct store *s)
+{
+    pglisten_stop(of_store(s)->listen);
+    of_store(s)->listen = NULL;
+}
+
 static bool op_is_watching(const struct store *s)
 {
     const struct postgres *p = (const struct postgres *)(const void *)s;
@@ -451,6 +457,7 @@ static const struct store_ops POSTGRES_OPS = {
     .use_once = op_use,
     .sweep = op_sweep,
     .watch = op_watch,
+    .unwatch = op_unwatch,
     .is_watching = op_is_watching,
     .use_dsn = op_use_dsn,
 };

@@ -108,6 +108,7 @@ void sessions_free(struct sessions *ss)
         loop_timer_stop(ss->sweep_loop, &ss->sweep_timer);
         loop_timer_stop(ss->sweep_loop, &ss->watch_timer);
     }
+    store_unwatch(ss->spec.store);
     for (size_t i = 0; i < SHARDS; i++)
         shard_deinit(&ss->shards[i]);
     free(ss);

@@ -130,6 +130,13 @@ void store_watch(struct store *s, store_watch_fn fn, void *arg)
         s->ops->watch(s);
 }
 
+void store_unwatch(struct store *s)
+{
+    if (s->ops->unwatch != NULL)
+        s->ops->unwatch(s);
+    s->watch_fn = NULL;
+}
+
 bool store_is_watching(const struct store *s)
 {
     return s->ops->is_watching == NULL || s->ops->is_watching(s);

@@ -131,6 +131,8 @@ typedef void (*store_watch_fn)(void *arg, enum store_change change, const uint8_
 /* Once, before other threads use the store. fn is told of every row ended or changed, by us or by others, on some thread of the store's
  * or in the call that did it; it must not block or call the store. Not of rows swept: whoever holds one judges its limits too. */
 void store_watch(struct store *s, store_watch_fn fn, void *arg);
+/* Afterwards fn is called no more; no other call on the store may be under way. May wait a few seconds. */
+void store_unwatch(struct store *s);
 /* False: changes by others may go untold now, so what is in memory must be read again after STORE_UNWATCHED_S. */
 bool store_is_watching(const struct store *s);
 

@@ -215,6 +215,11 @@ static inline enum gw_err fake_sweep(struct store *s, int64_t now_s, int64_t idl
     return store_sweep(of_store(s)->inner, now_s, idle_s, ret_n_removed);
 }
 
+static inline void fake_unwatch(struct store *s)
+{
+    store_unwatch(of_store(s)->inner);
+}
+
 static const struct store_ops FAKE_OPS = {
     .session_put = fake_put,
     .session_get = fake_get,
@@ -229,6 +234,7 @@ static const struct store_ops FAKE_OPS = {
     .use_once = fake_use_once,
     .sweep = fake_sweep,
     .watch = fake_watch,
+    .unwatch = fake_unwatch,
     .is_watching = fake_is_watching,
 };
 

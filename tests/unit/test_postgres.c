@@ -154,6 +154,25 @@ START_TEST(listener_that_the_server_ends_is_known_to_be_deaf_and_what_it_missed_
 }
 END_TEST
 
+START_TEST(after_unwatching_nothing_is_told)
+{
+    struct heard h = HEARD;
+    drop_schema();
+    struct store *s = open_watching(&h), *other = open_store();
+    ck_assert_int_eq(give_birth(other, (struct birth){1, 1, 2, 1000000, 1000}), GW_OK);
+    store_unwatch(s);
+    ck_assert(!store_is_watching(s));
+    pgkit_wait(&pg,
+               "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'repogate' AND query IN ('LISTEN repogate', '')",
+               "0");
+    ck_assert_int_eq(end_row(other, 1, 2000000, 9000), GW_OK);
+    ck_assert_int_eq(end_row(s, 1, 2000000, 9000), GW_OK);
+    ck_assert_int_eq(h.n, 0);
+    store_close(s);
+    store_close(other);
+}
+END_TEST
+
 /* A listener whose peer is there but says nothing, as behind a network that was cut. */
 START_TEST(listener_that_gets_no_sign_of_life_is_known_to_be_deaf)
 {
@@ -760,6 +779,7 @@ int main(void)
     tcase_add_test(t, what_one_changes_or_ends_the_other_is_told_and_nobody_twice);
     tcase_add_test(t, revocation_of_very_many_tells_that_some_went_untold);
     tcase_add_test(t, listener_that_the_server_ends_is_known_to_be_deaf_and_what_it_missed_is_unknown);
+    tcase_add_test(t, after_unwatching_nothing_is_told);
     tcase_add_test(t, listener_that_gets_no_sign_of_life_is_known_to_be_deaf);
     tcase_add_loop_test(t, logout_leaves_no_live_row_whatever_is_under_way_elsewhere, 0,
                         sizeof(INTERLEAVINGS) / sizeof(INTERLEAVINGS[0]));
