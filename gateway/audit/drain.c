@@ -268,6 +268,17 @@ bool drain_is_healthy(const struct drain *d)
 
 /* ---- start and stop ---- */
 
+/* errno says why; whoever is told that the log cannot be opened would look for it at the log. */
+static void log_refused_ring(const char *path)
+{
+    int why = errno;
+    log_event(
+        LOG_ERROR, "the file of lines on their way to the audit log cannot be used", LOG_KV("path", view_of(path)),
+        LOG_KV("reason", view_of(why == EINVAL ? "damaged, or none of ours; moved away, the lines in it are missing from the log"
+                                               : strerror(why))));
+    errno = why;
+}
+
 static enum gw_err open_both(struct drain *d)
 {
     char ring_path[PATH_BYTES_MAX];
@@ -277,11 +288,15 @@ static enum gw_err open_both(struct drain *d)
         return GW_E_IO;
     }
     enum gw_err err = logfile_open(d->path, &d->file);
-    if (err == GW_OK)
-        err = ring_open(ring_path, &d->ring);
-    if (err == GW_OK)
-        ring_take(d->ring, logfile_find_end(&d->file, ring_peek(d->ring)));
-    return err;
+    if (err != GW_OK)
+        return err;
+    err = ring_open(ring_path, &d->ring);
+    if (err != GW_OK) {
+        log_refused_ring(ring_path);
+        return err;
+    }
+    ring_take(d->ring, logfile_find_end(&d->file, ring_peek(d->ring)));
+    return GW_OK;
 }
 
 /* Signals are for the others. */

@@ -161,6 +161,15 @@ describe('commands', () => {
       assert.match(stderr, /session|audit|store|key/i, what);
     }
   });
+
+  test('a damaged file of lines on their way to the log stops the start, and is named', async () => {
+    const log = join(dir, 'damaged.jsonl');
+    await writeFile(`${log}.ring`, 'x'.repeat(10000));
+    const { status, stderr } = repogate(['serve', '--config', await configured(good.replace(/^( {2}path: ).*audit.*$/m, `$1"${log}"`))]);
+    assert.equal(status, 3);
+    assert.ok(stderr.includes(`${log}.ring`), stderr);
+    assert.match(stderr, /damaged/);
+  });
 });
 
 describeStand('what listens', {}, (the) => {

@@ -249,7 +249,7 @@ describe('app passwords and opaque tokens', () => {
     assert.ok(Number(answer.headers['retry-after']) > 0);
   });
 
-  test('I3: guesses at a login count for their address too', async () => {
+  test('I3, F7: guesses at a login count for their address too', async () => {
     for (let i = 0; i < 30; i++) {
       await request(stand.gateway.url, { path: '/_repogate/login', headers: { ...basic('dora', `there-${i}`), 'x-forwarded-for': '198.51.100.12' } });
     }
