@@ -42,7 +42,7 @@ static inline int pgkit_free_port(void)
 /* Over the socket in its directory; TLS does not come into it. */
 static inline const char *pgkit_dsn(const struct pgkit *k)
 {
-    static char dsn[PGKIT_DSN_MAX];
+    static _Thread_local char dsn[PGKIT_DSN_MAX];
     snprintf(dsn, sizeof(dsn), "host=%s port=%d user=postgres dbname=postgres", k->dir, k->port);
     return dsn;
 }
