@@ -2,6 +2,7 @@
 
 #include "app_assertion.h"
 #include "app_policy.h"
+#include "handlers/echo.h"
 #include "util/cleanup.h"
 #include "util/epoch.h"
 #include "util/log.h"
@@ -193,6 +194,8 @@ static int make_shared(struct app *a)
         return unable("no memory", "attempts", err);
     if ((err = throttle_new(BAD_TOKENS_PER_MINUTE, &gw->bad_tokens)) != GW_OK)
         return unable("no memory", "logouts", err);
+    if (c->doctor.enabled && (err = echo_new(&gw->echo)) != GW_OK)
+        return unable("no memory", "echo", err);
     struct sessions_spec spec = {
         .store = gw->store,
         .jobs = gw->jobs,
@@ -352,6 +355,7 @@ static void tear_down(struct app *a)
         worker_deinit(&a->workers[i]);
     throttle_free(gw->bad_tokens);
     visibility_free(gw->visibility);
+    echo_free(gw->echo);
     throttle_free(gw->login_throttle);
     throttle_free(gw->machine_throttle);
     journal_close(gw->journal);

@@ -584,6 +584,7 @@ static enum gw_err build(struct owned *o, struct view text, char *const *environ
     build_audit(&b);
     build_forges(&b);
     build_workspace(&b);
+    b.c->doctor.enabled = parse_bool(&b, CONFKEY_DOCTOR_ENABLED);
     return b.is_out_of_memory ? GW_E_NOMEM : GW_OK;
 }
 

@@ -93,6 +93,9 @@ struct config {
         enum config_mode mode;
         bool single_trust;
     } workspace;
+    struct {
+        bool enabled;
+    } doctor;
 };
 
 struct config_finding {

@@ -100,7 +100,9 @@ enum confkey_type {
       "`path`: workspaces share the portal's origin; needs `single_trust: true`.")                                              \
     X(WORKSPACE_HOST_SUFFIX, "workspace.host_suffix", TEXT, "", "", "*", "Domain below which each workspace has its own host.") \
     X(WORKSPACE_SINGLE_TRUST, "workspace.single_trust", BOOL, "false", "", "",                                                  \
-      "States that everyone who may open any workspace trusts the others: pages of one can act in another.")
+      "States that everyone who may open any workspace trusts the others: pages of one can act in another.")                    \
+    X(DOCTOR_ENABLED, "doctor.enabled", BOOL, "false", "", "",                                                                  \
+      "The echo that `repogate doctor` asks exists below `/_repogate/echo/`, for those whom a policy lets there.")
 
 enum confkey_id {
 #define X(id, name, type, fallback, choices, unbuilt, doc) CONFKEY_##id,

@@ -1,5 +1,6 @@
 /* A proxy asks whether a request may pass: identify, decide, record, and answer. How much is said besides yes or no is the
  * dialect's matter (reply.c); the request's own body is never waited for, and nothing is ever upgraded. */
+#include "handlers/echo.h"
 #include "handlers/handlers.h"
 #include "handlers/reply.h"
 #include "util/meter.h"
@@ -33,6 +34,8 @@ static void put_upstream(struct gate *g)
 {
     struct driver_route route;
     struct driver_ask ask = {&g->repo, g->identify.who};
+    if (g->is_echo)
+        echo_note(g, can_route(g->dialect));
     if (!g->has_repo || !can_route(g->dialect))
         return;
     if (driver_route(g->x->core->gateway->driver, &ask, &g->x->arena, &route) != GW_OK) {
@@ -48,6 +51,7 @@ static void answer(struct gate *g)
 {
     struct response *r = &g->x->response;
     if (g->outcome != OUTCOME_ALLOWED) {
+        echo_count_refused(g);
         reply_outcome(g);
         return;
     }

@@ -36,6 +36,7 @@ struct gateway {
     struct journal *journal;
     struct visibility *visibility;
     const struct driver *driver;
+    struct echo *echo;                       /* NULL = there is none (doctor.enabled); handlers/echo.h */
     uint8_t query_key[CORE_QUERY_KEY_BYTES]; /* for the digests of query strings in the log */
     struct throttle *bad_tokens;             /* logout tokens and admin tokens that are none, per client address */
     struct secretfile *admin_token;          /* NULL = no admin API */
@@ -47,6 +48,7 @@ struct gateway {
     atomic_bool has_policy;
 };
 
+struct echo;
 struct guard; /* handlers/guard.h */
 
 struct core {

@@ -407,6 +407,9 @@ static void start(struct gate *g)
     const struct config *c = gw->config;
     enum original_fault fault = original_find(&g->x->request, g->dialect, &c->server.public_uri, c->server.trusted_proxies,
                                               c->server.n_trusted_proxies, &g->original);
+    g->is_echo = fault == ORIGINAL_FINE && original_is_echo_path(g->original.uri.path);
+    if (g->is_echo && gw->echo == NULL)
+        fault = ORIGINAL_OWN_PATH;
     if (fault != ORIGINAL_FINE) {
         note_raw(g);
         finish(g, OUTCOME_MALFORMED, original_fault_reason(fault));
@@ -414,7 +417,9 @@ static void start(struct gate *g)
     }
     if (g->original.is_websocket)
         g->action = ACTION_CONNECT;
-    switch (repo_parse_path(c->forges.items, c->forges.n, g->original.uri.path, &g->repo)) {
+    enum repo_found found =
+        g->is_echo ? REPO_NONE : repo_parse_path(c->forges.items, c->forges.n, g->original.uri.path, &g->repo);
+    switch (found) {
     case REPO_AMBIGUOUS:
         finish(g, OUTCOME_MALFORMED, original_fault_reason(ORIGINAL_AMBIGUOUS));
         return;

@@ -37,6 +37,7 @@ struct gate {
     struct original original;
     struct repo repo;
     bool has_repo;
+    bool is_echo; /* names no repository, and goes where a workspace would (handlers/echo.h) */
     enum action action;
 
     struct identify identify; /* identify.who == NULL: nobody known */

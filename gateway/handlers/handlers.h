@@ -16,6 +16,7 @@ void handle_logout(struct exchange *x);               /* logout.c: page, and the
 void handle_jwks(struct exchange *x);                 /* jwks.c: the keys of our assertions */
 void handle_backchannel_logout(struct exchange *x);   /* backchannel.c: the provider says that a session has ended */
 void handle_whoami(struct exchange *x);               /* whoami.c: JSON about the person */
+void handle_echo(struct exchange *x);                 /* echo.c: what reached the far side, for `repogate doctor` */
 void handle_portal(struct exchange *x);               /* portal.c: open a repository */
 void handle_open(struct exchange *x);                 /* portal.c: where its form leads */
 void handle_style(struct exchange *x);                /* health.c and below: what needs no person */

@@ -2,6 +2,7 @@
 
 #include "handlers/handlers.h"
 #include "handlers/reply.h"
+#include "http/original.h"
 
 enum {
     GET = 1 << METHOD_GET | 1 << METHOD_HEAD,
@@ -105,6 +106,8 @@ void router_public(struct exchange *x)
     const struct route *route = find(public_routes, COUNT(public_routes), path);
     if (route != NULL)
         dispatch(x, route);
+    else if (original_is_echo_path(path))
+        handle_echo(x);
     else if (is_ours(path))
         handle_nothing(x);
     else

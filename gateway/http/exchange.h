@@ -37,6 +37,7 @@ struct exchange_ops {
     void (*wake)(struct exchange *x);
     void (*take_body)(struct exchange *x, const struct exchange_sink *sink);
     void (*upgrade)(struct exchange *x, void (*fn)(struct exchange *x, int fd, struct view early));
+    struct view (*local)(struct exchange *x);
 };
 
 struct exchange {
@@ -78,4 +79,10 @@ static inline void exchange_take_body(struct exchange *x, const struct exchange_
 static inline void exchange_upgrade(struct exchange *x, void (*fn)(struct exchange *x, int fd, struct view early))
 {
     x->ops->upgrade(x, fn);
+}
+
+/* host:port at which the peer has reached us, from the arena; p == NULL if that cannot be had. */
+static inline struct view exchange_local(struct exchange *x)
+{
+    return x->ops->local(x);
 }

@@ -40,22 +40,38 @@ static enum segment segment_kind(struct view segment)
     return n_dots == 2 ? SEGMENT_UP : SEGMENT_NOTHING;
 }
 
-/* Ours stands first, but for segments that vanish; or anywhere, if something climbs. */
-static bool walk_finds_own(struct view path)
+struct walk {
+    bool begins_own, has_own, has_up;
+};
+
+static struct walk walk(struct view path)
 {
-    bool is_first = true, has_own = false, has_up = false;
+    struct walk w = {0};
+    bool is_first = true;
     for (size_t i = 0; i < path.n; i++) {
         size_t start = i;
         while (i < path.n && path.p[i] != '/' && path.p[i] != '\\')
             i++;
         enum segment kind = segment_kind(view_at(path.p + start, i - start));
-        if (kind == SEGMENT_OWN && is_first)
-            return true;
-        has_own = has_own || kind == SEGMENT_OWN;
-        has_up = has_up || kind == SEGMENT_UP;
+        w.begins_own = w.begins_own || (kind == SEGMENT_OWN && is_first);
+        w.has_own = w.has_own || kind == SEGMENT_OWN;
+        w.has_up = w.has_up || kind == SEGMENT_UP;
         is_first = is_first && kind != SEGMENT_OTHER && kind != SEGMENT_OWN;
     }
-    return has_own && has_up;
+    return w;
+}
+
+/* Ours stands first, but for segments that vanish; or anywhere, if something climbs. */
+static bool walk_finds_own(struct view path)
+{
+    struct walk w = walk(path);
+    return w.begins_own || (w.has_own && w.has_up);
+}
+
+static bool walk_finds_any(struct view path)
+{
+    struct walk w = walk(path);
+    return w.has_own || w.has_up;
 }
 
 static int hex_value(char c)
@@ -85,19 +101,47 @@ static size_t decode_once(char *p, size_t *n)
 
 /* Decoding only ever reveals more separators, dots and prefixes, so one look at the fully decoded path covers every parser that
  * decodes less. */
-bool original_is_own_path(struct view path)
+static bool decoded_holds(struct view path, bool (*finds)(struct view path))
 {
     char text[URI_MAX];
     size_t n = path.n, n_passes = 0;
     if (view_index(path, '%') == path.n)
-        return walk_finds_own(path);
+        return finds(path);
     if (n > sizeof(text))
         return true;
     memcpy(text, path.p, n);
     while (decode_once(text, &n) > 0)
         if (++n_passes > DECODE_PASSES_MAX)
             return true;
-    return walk_finds_own(view_at(text, n));
+    return finds(view_at(text, n));
+}
+
+bool original_is_own_path(struct view path)
+{
+    return decoded_holds(path, walk_finds_own);
+}
+
+static bool is_echo_name(struct view name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        char c = view_lower_byte(name.p[i]);
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+            return false;
+    }
+    return name.n > 0 && name.n <= ORIGINAL_ECHO_NAME_MAX;
+}
+
+bool original_is_echo_path(struct view path)
+{
+    struct view prefix = VIEW(ORIGINAL_ECHO_PREFIX);
+    if (!view_starts(path, prefix))
+        return false;
+    struct view rest = view_skip(path, prefix.n);
+    size_t n = view_index(rest, '/');
+    if (n == rest.n || !is_echo_name(view_at(rest.p, n)))
+        return false;
+    rest = view_skip(rest, n);
+    return !view_starts(rest, VIEW("//")) && !decoded_holds(rest, walk_finds_any);
 }
 
 /* ---- who asks where ---- */
@@ -196,7 +240,7 @@ static bool has_encoded_nul(struct view path)
  * location may not be there at all (PLATFORM 0.3(8), 2.4). repo_parse_path() is stricter yet about the repository's prefix. */
 static enum original_fault check_path(struct view path)
 {
-    if (original_is_own_path(path))
+    if (original_is_own_path(path) && !original_is_echo_path(path))
         return ORIGINAL_OWN_PATH;
     return uri_path_has_dot_segment(path) || has_encoded_nul(path) ? ORIGINAL_AMBIGUOUS : ORIGINAL_FINE;
 }

@@ -7,6 +7,9 @@
 
 #include "http/request.h"
 
+#define ORIGINAL_ECHO_PREFIX "/_repogate/echo/"
+enum { ORIGINAL_ECHO_NAME_MAX = 64 };
+
 /* Who asks, and in which way. */
 enum dialect {
     DIALECT_NGINX,
@@ -26,7 +29,7 @@ enum original_fault {
     ORIGINAL_MISSING,
     ORIGINAL_REPEATED,
     ORIGINAL_AMBIGUOUS, /* present, but not a URL that everyone reads alike, or on another host than public_url's */
-    ORIGINAL_OWN_PATH,  /* below /_repogate/ or /outpost.goauthentik.io/ */
+    ORIGINAL_OWN_PATH, /* below /_repogate/ or /outpost.goauthentik.io/, and no echo: whether there are echoes is the caller's to know */
 };
 
 struct original {
@@ -55,3 +58,6 @@ enum original_fault original_find_client(const struct request *r, const struct i
 const char *original_fault_reason(enum original_fault f);
 /* Our own prefixes, in any spelling that some parser could fold into them. */
 bool original_is_own_path(struct view path);
+/* /_repogate/echo/{letters, digits, hyphens}/{anything}: routed as a workspace would be, so the rest is as free as a repository's, but may not
+ * climb, nor hold our prefixes, however often it is decoded. */
+bool original_is_echo_path(struct view path);

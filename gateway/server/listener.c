@@ -165,7 +165,24 @@ static void op_upgrade(struct exchange *x, void (*fn)(struct exchange *x, int fd
     answer_with(conn_of(x), ANSWER_UPGRADE);
 }
 
-static const struct exchange_ops ops = {op_reply, op_stream, op_wake, op_take_body, op_upgrade};
+static struct view op_local(struct exchange *x)
+{
+    struct sockaddr_storage at;
+    socklen_t n = sizeof(at);
+    char text[IPADDR_TEXT_MAX + 1], port[8];
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn_of(x)->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info == NULL || getsockname(info->connect_fd, (struct sockaddr *)&at, &n) != 0)
+        return VIEW_NONE;
+    struct ipaddr addr = ipaddr_from_sockaddr((struct sockaddr *)&at);
+    in_port_t number = at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port : ((struct sockaddr_in *)&at)->sin_port;
+    ipaddr_format(&addr, text);
+    snprintf(port, sizeof(port), ":%u", ntohs(number));
+    bool is_v6 = addr.family == 6;
+    struct view parts[] = {is_v6 ? VIEW("[") : VIEW_NONE, view_of(text), is_v6 ? VIEW("]") : VIEW_NONE, view_of(port)};
+    return addr.family == 0 ? VIEW_NONE : arena_join(&x->arena, parts, 4);
+}
+
+static const struct exchange_ops ops = {op_reply, op_stream, op_wake, op_take_body, op_upgrade, op_local};
 
 /* ---- answers ---- */
 

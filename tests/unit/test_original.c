@@ -437,6 +437,47 @@ START_TEST(finds_the_client_for_our_own_pages_too)
 }
 END_TEST
 
+static const struct {
+    const char *path;
+    bool is_echo;
+} echoes[] = {
+    {"/_repogate/echo/0a-B/", true},
+    {"/_repogate/echo/a/b//c", true},
+    {"/_repogate/echo/a/%2Fb;c=d/%5c/%20", true},
+    {"/_repogate/echo/a/..b", true},
+    {"/_repogate/echo/a/outpost", true},
+    {"/_repogate/echo", false},
+    {"/_repogate/echo/", false},
+    {"/_repogate/echo/a", false},
+    {"/_repogate/echo//", false},
+    {"/_repogate/echo/a//", false},
+    {"/_repogate/echo/a.b/", false},
+    {"/_repogate/echo/a%2Fb/", false},
+    {"/_repogate/echo/../", false},
+    {"/_repogate/Echo/a/b", false},
+    {"/_repogate/%65cho/a/b", false},
+    {"//_repogate/echo/a/b", false},
+    {"/_repogate/echo/a/../b", false},
+    {"/_repogate/echo/a/%2e%2e/b", false},
+    {"/_repogate/echo/a/..%2fb", false},
+    {"/_repogate/echo/a/..;/b", false},
+    {"/_repogate/echo/a/%252e%252e%252fb", false},
+    {"/_repogate/echo/a/%25252525252e", false},
+    {"/_repogate/echo/a/_repogate/auth/nginx", false},
+    {"/_repogate/echo/a/%5frepogate/x", false},
+    {"/_repogate/echo/a\\outpost.goauthentik.io/x", false},
+    {"/_repogate/echo/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/", false},
+};
+
+START_TEST(A2_an_echo_is_no_way_to_our_other_paths)
+{
+    ck_assert_int_eq(original_is_echo_path(view_of(echoes[_i].path)), echoes[_i].is_echo);
+    /* In the eyes of all others it is a path of ours. */
+    if (echoes[_i].is_echo)
+        ck_assert(original_is_own_path(view_of(echoes[_i].path)));
+}
+END_TEST
+
 START_TEST(names_its_reasons)
 {
     ck_assert_str_eq(original_fault_reason(ORIGINAL_FINE), "");
@@ -464,6 +505,7 @@ int main(void)
     tcase_add_test(tc, A5_A6b_A7_A8_A9_finds_what_is_asked_of_us);
     tcase_add_test(tc, takes_the_port_of_a_public_url_that_has_one);
     tcase_add_test(tc, finds_the_client_for_our_own_pages_too);
+    tcase_add_loop_test(tc, A2_an_echo_is_no_way_to_our_other_paths, 0, (int)(sizeof(echoes) / sizeof(echoes[0])));
     tcase_add_test(tc, names_its_reasons);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
