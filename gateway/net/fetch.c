@@ -1,4 +1,4 @@
-/* The only file that knows curl. curl says which sockets and which one timer it wants; our loop watches them and calls back. Callers'
+/* curl says which sockets and which one timer it wants; our loop watches them and calls back. Callers'
  * functions are never called from inside curl: an exchange that is done waits in curl's message queue until curl has returned. */
 #include "net/fetch.h"
 
