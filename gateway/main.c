@@ -1,6 +1,7 @@
 #include "app.h"
 #include "app_guard.h"
 #include "cli/check.h"
+#include "cli/doctor.h"
 #include "cli/keygen.h"
 #include "cli/policy.h"
 #include "cli/session.h"
@@ -28,6 +29,7 @@ static const char usage[] =
     "  check --config F      check configuration, keys, policies and their tests\n"
     "  policy test [DIR]     run the tests of a policy directory\n"
     "  session list|revoke   who is logged in to a running gateway; end sessions\n"
+    "  doctor URL            ask a deployed front door what a forger would ask\n"
     "  guard                 the front inside a workspace: lets in only what the gateway has signed for\n"
     "  keygen KIND           make keys\n"
     "  version               this program and what it is linked with\n"
@@ -70,8 +72,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", serve},     {"check", cli_check},   {"policy", cli_policy}, {"session", cli_session},
-    {"guard", app_guard}, {"keygen", cli_keygen}, {"version", version},
+    {"serve", serve},       {"check", cli_check}, {"policy", cli_policy}, {"session", cli_session},
+    {"doctor", cli_doctor}, {"guard", app_guard}, {"keygen", cli_keygen}, {"version", version},
 };
 
 int main(int argc, char **argv)

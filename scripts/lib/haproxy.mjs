@@ -8,9 +8,10 @@ import { startFront } from './processes.mjs';
 const SHIPPED = fileURLToPath(new URL('../../deploy/haproxy/', import.meta.url));
 const PROGRAM = ['/usr/sbin/haproxy', '/usr/local/sbin/haproxy'].find(existsSync) ?? 'haproxy';
 
-export async function startHaproxy({ dir, port, gatewayPort, topology }) {
+/* files: a directory in place of the shipped one. */
+export async function startHaproxy({ dir, port, gatewayPort, topology, files = SHIPPED }) {
   await mkdir(dir, { recursive: true });
-  const shipped = await readFile(join(SHIPPED, `repogate-${topology}.cfg`), 'utf8');
+  const shipped = await readFile(join(files, `repogate-${topology}.cfg`), 'utf8');
   const bind = /^( *)bind :443 .*$/m;
   if (!bind.test(shipped)) throw new Error('no bind line to replace');
   const file = join(dir, 'haproxy.cfg');

@@ -39,10 +39,10 @@ const gatewayBehind = ({ port, gatewayPort, topology, locations }) => `
 ${locations}
     }`;
 
-/* NGINX with these lines in its http block, of which a server listens on the port. */
-export async function startNginxWith(http, { dir, port }) {
+/* NGINX with these lines in its http block, of which a server listens on the port. files: a directory in place of the shipped one. */
+export async function startNginxWith(http, { dir, port, files = SHIPPED }) {
   await mkdir(dir, { recursive: true });
-  if (!existsSync(join(dir, 'repogate'))) await symlink(SHIPPED, join(dir, 'repogate'));
+  if (!existsSync(join(dir, 'repogate'))) await symlink(files, join(dir, 'repogate'));
   const file = join(dir, 'nginx.conf');
   await writeFile(file, configuration(dir, http));
   const errorLog = () => readFile(join(dir, 'error.log'), 'utf8');
@@ -50,6 +50,6 @@ export async function startNginxWith(http, { dir, port }) {
 }
 
 /* locations: more of them, for the server block. */
-export function startNginx({ dir, port, gatewayPort, topology, locations = '' }) {
-  return startNginxWith(gatewayBehind({ port, gatewayPort, topology, locations }), { dir, port });
+export function startNginx({ dir, port, gatewayPort, topology, locations = '', files }) {
+  return startNginxWith(gatewayBehind({ port, gatewayPort, topology, locations }), { dir, port, files });
 }
