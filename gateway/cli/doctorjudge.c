@@ -85,10 +85,16 @@ static enum verdict judge_framing(const struct seen *s, char why[DOCTORJUDGE_WHY
 
 /* ---- what was judged ---- */
 
+static bool is_routed_as_judged(const struct seen *s)
+{
+    struct view judged = s->judged.target, base = s->judged.base;
+    return view_eq(judged, s->target) || (view_starts(judged, base) && view_eq(view_skip(judged, base.n), s->target));
+}
+
 static enum verdict judge_agreement(const struct trial *t, char why[DOCTORJUDGE_WHY_MAX])
 {
     const struct seen *s = t->seen;
-    if (!view_eq(s->judged.target, s->target))
+    if (!is_routed_as_judged(s))
         return say(VERDICT_OPEN, why, "judged was %.*s, routed %.*s", VIEW_FMT(s->judged.target), VIEW_FMT(s->target));
     if (!view_eq(s->judged.method, s->method) || !view_eq(s->method, t->method))
         return say(VERDICT_OPEN, why, "sent was %.*s, judged %.*s, routed %.*s", VIEW_FMT(t->method), VIEW_FMT(s->judged.method),

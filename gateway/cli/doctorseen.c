@@ -114,6 +114,7 @@ static bool read_echo(struct seen *s, struct pack_val root)
     s->judged.method = text_of(judged, "method");
     s->judged.host = text_of(judged, "host");
     s->judged.target = text_of(judged, "target");
+    s->judged.base = text_of(judged, "base");
     s->judged.ip = text_of(judged, "ip");
     s->judged.username = text_of(judged, "username");
     s->method = text_of(arrived, "method");

@@ -28,6 +28,7 @@ struct seen {
     bool is_by_proxy; /* the proxy has asked, and routed */
     struct {
         struct view id, dialect, method, host, target, ip, username;
+        struct view base; /* what a proxy takes off the target on the way to a workspace */
     } judged;
     int64_t n_refused_questions;   /* of the proxy, ever; by the gateway that answered */
     struct view method, target;    /* as they arrived */

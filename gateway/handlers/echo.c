@@ -92,7 +92,7 @@ static bool find_note(struct echo *e, struct view id, int64_t now_ms, struct not
     return is_found;
 }
 
-/* The path as a workspace's address: without what follows the prefix of three segments. */
+/* What a proxy takes off on the way to a workspace: the three segments of a repository. */
 static struct view base_of(struct view path)
 {
     size_t prefix = sizeof(ORIGINAL_ECHO_PREFIX) - 1;
@@ -110,8 +110,8 @@ void echo_note(struct gate *g, bool names_upstream)
     keep_note(x->core->gateway->echo, &note);
     if (local.p == NULL)
         return;
-    struct view parts[] = {VIEW("http://"), local, base_of(g->original.uri.path)};
-    response_put(&x->response, "X-Repogate-Upstream", arena_join(&x->arena, parts, 3));
+    struct view parts[] = {VIEW("http://"), local};
+    response_put(&x->response, "X-Repogate-Upstream", arena_join(&x->arena, parts, 2));
     response_put(&x->response, "X-Repogate-Upstream-Host", x->core->gateway->config->server.public_uri.authority);
 }
 
@@ -158,6 +158,7 @@ static void put_judged(struct buf *out, const struct note *note)
     put_member(out, VIEW(",\"method\":"), view_of(note->method));
     put_member(out, VIEW(",\"host\":"), view_of(note->host));
     put_member(out, VIEW(",\"target\":"), view_of(note->target));
+    put_member(out, VIEW(",\"base\":"), base_of(view_of(note->target)));
     put_member(out, VIEW(",\"ip\":"), view_of(note->ip));
     put_member(out, VIEW(",\"username\":"), view_of(note->username));
     buf_puts(out, "}");
@@ -240,6 +241,12 @@ static bool find_decision(struct exchange *x, struct note *ret_note)
             find_note(x->core->gateway->echo, r->headers[i].value, epoch_now_ms(), ret_note))
             return true;
     return false;
+}
+
+bool echo_expects(struct exchange *x)
+{
+    struct note note;
+    return x->core->gateway->echo != NULL && find_decision(x, &note);
 }
 
 void handle_echo(struct exchange *x)

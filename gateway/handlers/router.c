@@ -1,5 +1,6 @@
 #include "handlers/router.h"
 
+#include "handlers/echo.h"
 #include "handlers/handlers.h"
 #include "handlers/reply.h"
 #include "http/original.h"
@@ -101,6 +102,10 @@ void router_public(struct exchange *x)
     enum dialect dialect;
     if (original_find_endpoint(path, &dialect)) {
         handle_auth(x, dialect);
+        return;
+    }
+    if (echo_expects(x)) {
+        handle_echo(x);
         return;
     }
     const struct route *route = find(public_routes, COUNT(public_routes), path);

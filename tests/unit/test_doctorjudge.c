@@ -20,6 +20,7 @@ static void make_echo(struct seen *s, bool is_by_proxy)
     s->judged.method = s->method = VIEW("GET");
     s->judged.host = VIEW("dev.example.org");
     s->judged.target = s->target = VIEW(ECHO);
+    s->judged.base = VIEW("/_repogate/echo/n");
     s->judged.ip = VIEW("203.0.113.7");
     s->judged.username = VIEW("alice");
     add(&s->arrived, "Host", "dev.example.org");
@@ -79,6 +80,17 @@ START_TEST(A1_A3_A7_A9_B9_a_difference_between_judged_and_routed_is_open)
     ck_assert_int_eq(judge(JUDGE_CLAIM), VERDICT_OPEN);
     ck_assert_int_eq(judge(JUDGE_REQUEST), VERDICT_OPEN);
     make_answer(&baseline, 403);
+    ck_assert_int_eq(judge(JUDGE_CLAIM), VERDICT_OPEN);
+}
+END_TEST
+
+START_TEST(the_prefix_may_be_taken_off_on_the_way)
+{
+    seen.target = VIEW("/page");
+    ck_assert_int_eq(judge(JUDGE_CLAIM), VERDICT_SAFE);
+    seen.target = VIEW("page");
+    ck_assert_int_eq(judge(JUDGE_CLAIM), VERDICT_OPEN);
+    seen.target = VIEW("/n/page");
     ck_assert_int_eq(judge(JUDGE_CLAIM), VERDICT_OPEN);
 }
 END_TEST
@@ -308,6 +320,7 @@ int main(void)
     tcase_add_checked_fixture(tc, set_up, NULL);
     tcase_add_test(tc, what_is_as_it_should_be_is_safe);
     tcase_add_loop_test(tc, A1_A3_A7_A9_B9_a_difference_between_judged_and_routed_is_open, 0, COUNT(disagreements));
+    tcase_add_test(tc, the_prefix_may_be_taken_off_on_the_way);
     tcase_add_test(tc, B8_the_spelling_of_the_host_does_not_matter);
     tcase_add_loop_test(tc, H1_H2_H5_H6_H8_what_the_client_says_on_the_far_side_is_open, 0, COUNT(forged));
     tcase_add_loop_test(tc, what_reaches_a_gateway_that_routes_is_its_own_matter, 0, COUNT(forged));
