@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 struct secrettext {
     _Atomic uint32_t n_refs;
@@ -110,7 +111,10 @@ static enum gw_err look(struct secretfile *f, bool *ret_is_new)
 {
     GW_CLEANUP(secret_freep) char *text = NULL;
     uint8_t digest[DIGEST_BYTES];
+    struct stat st;
     *ret_is_new = false;
+    if (stat(f->path, &st) == 0 && !S_ISREG(st.st_mode))
+        return GW_E_INVALID; /* a pipe would keep us waiting */
     enum gw_err err = secret_load(f->path, &text);
     if (err == GW_OK)
         err = digest_sha256(view_of(text), digest);

@@ -130,6 +130,20 @@ START_TEST(keeps_the_old_text_while_the_file_is_broken_and_says_so_once)
 }
 END_TEST
 
+/* Opening one would wait for its writer, and with it every later check, and our end. */
+START_TEST(waits_for_no_pipe)
+{
+    struct secretfiles *set = new_set();
+    struct secretfile *f = add(set, put_file("a", "good")), *none = NULL;
+    ck_assert_int_eq(unlink(path_of("a")), 0);
+    ck_assert_int_eq(mkfifo(path_of("a"), 0600), 0);
+    secretfiles_check(set);
+    ck_holds(f, "good");
+    ck_assert_int_eq(secretfiles_add(set, "k", path_of("a"), NULL, NULL, &none), GW_E_INVALID);
+    secretfiles_free(set);
+}
+END_TEST
+
 START_TEST(what_cannot_be_read_at_the_start_is_an_error)
 {
     struct secretfiles *set = new_set();
@@ -249,6 +263,7 @@ int main(void)
     tcase_add_test(t, takes_what_the_file_holds_after_an_edit_in_place);
     tcase_add_test(t, follows_the_swap_of_a_link_above_the_file);
     tcase_add_test(t, keeps_the_old_text_while_the_file_is_broken_and_says_so_once);
+    tcase_add_test(t, waits_for_no_pipe);
     tcase_add_test(t, what_cannot_be_read_at_the_start_is_an_error);
     tcase_add_test(t, a_taker_that_refuses_keeps_the_old_text_and_is_asked_again_only_about_another);
     tcase_add_test(t, secrets_change_under_threads_that_use_them);
