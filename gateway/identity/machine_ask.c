@@ -434,6 +434,15 @@ static bool add_waiter(struct machine_asking *a, const struct machine_check *c)
     return true;
 }
 
+/* Anybody can ask about much at once: that must not cost those who are known more than a provider that is away would. */
+static void answer_overloaded(struct machines *ms, const struct machine_check *c, struct machine *known)
+{
+    bool may_serve = known != NULL && !known->is_ended && machine_is_bearable(ms, known->as_of_s) &&
+                     (!known->is_signed || known->keys_generation == known->provider->keys_generation);
+    struct machine_answer a = may_serve ? machine_known(known, true) : machine_overloaded;
+    c->fn(c->arg, &a);
+}
+
 bool machine_ask_join(struct machines *ms, const struct machine_check *c)
 {
     struct machine_asking *a = ms->askings;
@@ -442,7 +451,7 @@ bool machine_ask_join(struct machines *ms, const struct machine_check *c)
     if (a == NULL)
         return false;
     if (!add_waiter(a, c))
-        c->fn(c->arg, &machine_overloaded);
+        answer_overloaded(ms, c, a->known);
     return true;
 }
 
@@ -467,7 +476,7 @@ void machine_ask(struct machines *ms, const struct machine_check *c, struct mach
 {
     struct machine_asking *a = ms->n_askings < MACHINE_ASKING_MAX ? asking_new(ms, c) : NULL;
     if (a == NULL) {
-        c->fn(c->arg, &machine_overloaded);
+        answer_overloaded(ms, c, known);
         return;
     }
     a->is_counted = is_counted;

@@ -1157,8 +1157,12 @@ END_TEST
 START_TEST(questions_under_way_are_capped)
 {
     static struct verdict v[MACHINE_ASKING_MAX + 1];
+    struct verdict known = {0};
     struct ipaddr from = client;
     char name[32];
+    struct buf jwt = signed_with(&key_a, TOKEN);
+    show_text(jwt.p, &known);
+    now_is((REFRESH_S + 1) * 1000);
     for (int i = 0; i <= MACHINE_ASKING_MAX; i++) {
         snprintf(name, sizeof(name), "opaque-%d", i);
         from.bytes[2] = (uint8_t)(i / MACHINE_ATTEMPTS_PER_MINUTE);
@@ -1166,6 +1170,13 @@ START_TEST(questions_under_way_are_capped)
     }
     ck_assert_int_eq(v[MACHINE_ASKING_MAX - 1].n, 0);
     ck_no(&v[MACHINE_ASKING_MAX], 1, MACHINE_UNAVAILABLE, "too many");
+    show_text(jwt.p, &known);
+    ck_known(&known, 2);
+    ck_assert_msg(known.is_stale, "what strangers ask takes nobody's grace");
+    now_is((REFRESH_S + GRACE_S + 1) * 1000);
+    show_text(jwt.p, &known);
+    ck_no(&known, 3, MACHINE_UNAVAILABLE, "too many");
+    buf_deinit(&jwt);
 }
 END_TEST
 
