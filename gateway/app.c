@@ -346,9 +346,9 @@ static void tear_down(struct app *a)
     for (size_t i = 0; i < a->n_workers; i++)
         worker_end_waits(&a->workers[i]);
     run_rests(a);
-    store_close(gw->store); /* tells the sessions of changes until then */
     if (gw->sessions != NULL)
-        sessions_free(gw->sessions);
+        sessions_free(gw->sessions); /* which the store tells of changes until then */
+    store_close(gw->store);
     /* The providers are gone, and nothing can ask for a secret any more. */
     secretfiles_free(a->secrets);
     for (size_t i = 0; i < a->n_workers; i++)
