@@ -36,7 +36,7 @@ describeTopologies('login', {}, (the) => {
     await the().auditUntil((entry) => entry.type === 'login' && entry.subject?.username === 'dora');
   });
 
-  test('dora opens her private repository, dave does not, guest opens nothing', async () => {
+  test('E12: dora opens her private repository, dave does not, guest opens nothing', async () => {
     const cells = [
       ['dora', '/github/acme/vault/', 200],
       ['dora', '/github/acme/payments/', 403],
@@ -46,8 +46,10 @@ describeTopologies('login', {}, (the) => {
       ['admin', '/github/acme/payments/', 200],
     ];
     for (const [username, path, status] of cells) {
+      const seenBefore = the().workspace.requests.length;
       const page = await the().browser().login(username, path);
       assert.equal(page.status, status, `${username} ${path}`);
+      assert.equal(the().workspace.requests.length > seenBefore, status === 200, 'the workspace is not even asked');
     }
     const [line] = await the().auditUntil((entry) => isDecision('deny', '/github/acme/vault/')(entry) && entry.subject.username === 'dave');
     assert.equal(line.reason.code, 'no_rule');

@@ -149,7 +149,7 @@ describeStand('failing logins', { host: 'localhost' }, (the) => {
   });
 
   for (const [what, query] of [['no state', 'code=x'], ['two states', 'state=a&state=b&code=x'], ['a foreign state', 'state=xyz&code=x'], ['an odd state', 'state=%00%0d%0aSet-Cookie:+a=b&code=x'], ['nothing', ''], ['a huge state', `state=${'x'.repeat(5000)}&code=x`], ['an error alone', 'error=access_denied']]) {
-    test(`E10, F6: a callback with ${what} makes no session`, async () => {
+    test(`F6: a callback with ${what} makes no session`, async () => {
       const browser = browse();
       const answer = await browser.get(`${CALLBACK}?${query}`, { headers: NAVIGATE });
       assert.ok(answer.status === 302 || answer.status >= 400, String(answer.status));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { coverage, readGuards, readTests, readThreats, render, TABLE } from './coverage.mjs';
+import { coverage, readGuards, readTests, readThreats, render, TABLE, totals } from './coverage.mjs';
 
 const ROOT = new URL('../../', import.meta.url);
 const AGAIN = 'node tests/threats/coverage.mjs --write';
@@ -13,6 +13,10 @@ test('the table is what the names of the tests say', () => {
 
 test('every line is covered, or names the feature that we do not have', () => {
   assert.deepEqual(coverage().filter(({ tests, why }) => tests.length === 0 && why === undefined).map(({ id }) => id), []);
+});
+
+test('every line of the groups that are guarded has a guard that was switched off', () => {
+  assert.equal(totals(coverage())['guard not yet tried'], 0, AGAIN);
 });
 
 test('no test names a line that is not there', () => {

@@ -179,6 +179,7 @@ static const struct wrong {
     {SERVER("logins_per_minute: 0"), 3, "server.logins_per_minute", "a whole number from 1 to 1000000"},
     {SERVER("logins_per_minute: 1000001"), 3, "server.logins_per_minute", "a whole number from 1"},
     {SERVER("logins_per_minute: many"), 3, "server.logins_per_minute", "a whole number"},
+    {SERVER("anonymous_per_minute: 0"), 3, "server.anonymous_per_minute", "a whole number from 1 to 1000000"},
     {"server: {public_url: dev.example.org}\n" O W, 1, "server.public_url", "http or https URL"},
     {"server: {public_url: https://dev.example.org/x}\n" O W, 1, "server.public_url", "without a path"},
     {"server: {public_url: https://dev.example.org//}\n" O W, 1, "server.public_url", "without a path"},

@@ -17,7 +17,7 @@ enum { REFRESH_S = 300, GRACE_S = 900, EXP = NOW + 3600 };
 static struct token_key key_a, key_b, key_other;
 static struct loop *loop;
 static struct provider *provider;
-static struct throttle *throttle;
+static struct throttle *throttle, *name_throttle, *token_throttle;
 static struct machines *machines;
 static const struct ipaddr client = {.bytes = {192, 0, 2, 7}, .family = 4};
 
@@ -75,6 +75,8 @@ static void make_machines(bool introspection, size_t n_further)
         .fetcher = &fake,
         .introspection = introspection,
         .throttle = throttle,
+        .name_throttle = name_throttle,
+        .token_throttle = token_throttle,
         .refresh_s = REFRESH_S,
         .grace_s = GRACE_S,
     };
@@ -96,6 +98,8 @@ static void setup_empty(void)
     fake = (struct fetcher){.n = 0};
     ck_assert_int_eq(loop_new(&loop), GW_OK);
     ck_assert_int_eq(throttle_new(MACHINE_ATTEMPTS_PER_MINUTE, &throttle), GW_OK);
+    ck_assert_int_eq(throttle_new(MACHINE_GUESSES_PER_MINUTE, &name_throttle), GW_OK);
+    ck_assert_int_eq(throttle_new(MACHINE_BAD_TOKENS_PER_MINUTE, &token_throttle), GW_OK);
 }
 
 static void setup_cold(void)
@@ -133,6 +137,8 @@ static void teardown(void)
     machines_free(machines);
     fetcher_free(&fake);
     throttle_free(throttle);
+    throttle_free(name_throttle);
+    throttle_free(token_throttle);
     loop_free(loop);
     epoch_fix_ms(-1);
 }
@@ -1123,6 +1129,63 @@ START_TEST(I3_M6_an_address_has_a_budget_of_attempts_that_fail)
 }
 END_TEST
 
+START_TEST(I3_M6_a_user_name_has_a_budget_too_wherever_it_is_guessed_from)
+{
+    struct verdict v = {0};
+    char name[32];
+    struct ipaddr from = {.bytes = {198, 51, 100, 0}, .family = 4};
+    machines_check_password(machines, VIEW("ci"), VIEW("right"), &from, hear_verdict, &v);
+    answer_grant(&key_a, TOKEN);
+    ck_assert_int_eq(v.found, MACHINE_KNOWN);
+    for (int i = 0; i < MACHINE_GUESSES_PER_MINUTE; i++) {
+        from.bytes[3] = (uint8_t)(i / (MACHINE_ATTEMPTS_PER_MINUTE / 2) + 1);
+        snprintf(name, sizeof(name), "guess-%d", i);
+        machines_check_password(machines, VIEW("ci"), view_of(name), &from, hear_verdict, &v);
+        answer(TOKEN_URL, 400, "{\"error\":\"invalid_grant\"}");
+        ck_assert_int_eq(v.found, MACHINE_REFUSED);
+    }
+    from.bytes[3] = 200;
+    machines_check_password(machines, VIEW("ci"), VIEW("one more"), &from, hear_verdict, &v);
+    ck_assert_int_eq(v.found, MACHINE_LIMITED);
+    machines_check_password(machines, VIEW("ci"), VIEW("right"), &from, hear_verdict, &v);
+    ck_assert_msg(v.found == MACHINE_KNOWN, "whoever is known stays in");
+    machines_check_password(machines, VIEW("other"), VIEW("pw"), &from, hear_verdict, &v);
+    answer_grant(&key_a, TOKEN);
+    ck_assert_msg(v.found == MACHINE_KNOWN, "so does another name");
+    forget_verdict(&v);
+}
+END_TEST
+
+/* From an address: what fails is counted, what is right is not, and what is known needs no budget. */
+START_TEST(M6_signed_tokens_that_are_none_have_a_budget)
+{
+    struct verdict v = {0};
+    char text[64];
+    struct buf good = signed_with(&key_a, TOKEN);
+    const struct ipaddr neighbour = {.bytes = {192, 0, 2, 8}, .family = 4}, untold = {0};
+    show_text(good.p, &v);
+    ck_assert_int_eq(v.found, MACHINE_KNOWN);
+    for (int i = 0; i < MACHINE_BAD_TOKENS_PER_MINUTE; i++) {
+        snprintf(text, sizeof(text), "bm9uZQ.bm9uZQ.%08d", i);
+        show_text(text, &v);
+        ck_assert_int_eq(v.found, MACHINE_REFUSED);
+    }
+    show_text("bm9uZQ.bm9uZQ.bm9uZQ", &v);
+    ck_assert_int_eq(v.found, MACHINE_LIMITED);
+    show_text(good.p, &v);
+    ck_assert_int_eq(v.found, MACHINE_KNOWN);
+    machines_check_token(machines, VIEW("bm9uZQ.bm9uZQ.bm9uZQ"), &neighbour, hear_verdict, &v);
+    ck_assert_int_eq(v.found, MACHINE_REFUSED);
+    for (int i = 0; i < MACHINE_BAD_TOKENS_PER_MINUTE + 1; i++) {
+        snprintf(text, sizeof(text), "bm9uZQ.bm9uZQ.%08d", i);
+        machines_check_token(machines, view_of(text), &untold, hear_verdict, &v);
+        ck_assert_msg(v.found == MACHINE_REFUSED, "a budget that all would share is none");
+    }
+    buf_deinit(&good);
+    forget_verdict(&v);
+}
+END_TEST
+
 START_TEST(attempts_that_succeed_cost_nothing)
 {
     struct verdict v = {0};
@@ -1238,6 +1301,8 @@ static void add_unverified(Suite *s)
     tcase_add_test(t, C2_C3_I2_no_two_credentials_share_a_memory);
     tcase_add_test(t, parts_that_are_missing_or_too_long_are_refused_unasked);
     tcase_add_test(t, I3_M6_an_address_has_a_budget_of_attempts_that_fail);
+    tcase_add_test(t, I3_M6_a_user_name_has_a_budget_too_wherever_it_is_guessed_from);
+    tcase_add_test(t, M6_signed_tokens_that_are_none_have_a_budget);
     tcase_add_test(t, attempts_that_succeed_cost_nothing);
     tcase_add_test(t, what_waits_is_told_when_it_all_ends);
     tcase_add_test(t, questions_under_way_are_capped);

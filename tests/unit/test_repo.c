@@ -36,7 +36,7 @@ static const struct {
     {"/ghe/acme/site", "ghe:acme/site", "acme", "site", ""},
 };
 
-START_TEST(finds_the_repository_and_leaves_the_rest_byte_for_byte)
+START_TEST(B12_finds_the_repository_and_leaves_the_rest_byte_for_byte)
 {
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         struct repo r;
@@ -400,7 +400,7 @@ int main(void)
 {
     Suite *s = suite_create("repo");
     TCase *tc = tcase_create("repo");
-    tcase_add_test(tc, finds_the_repository_and_leaves_the_rest_byte_for_byte);
+    tcase_add_test(tc, B12_finds_the_repository_and_leaves_the_rest_byte_for_byte);
     tcase_add_test(tc, finds_no_repository_elsewhere);
     tcase_add_test(tc, B5_B6_B9_B10_B12_refuses_paths_that_could_mean_another_repository);
     tcase_add_test(tc, B13_refuses_every_byte_that_a_name_cannot_hold);

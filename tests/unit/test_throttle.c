@@ -97,6 +97,26 @@ START_TEST(I3_M6_counts_addresses_and_things_apart)
 }
 END_TEST
 
+START_TEST(I3_counts_names_apart_from_each_other_and_from_addresses)
+{
+    struct throttle *t = make(3);
+    struct throttle_refusal r;
+    static const char *const names[] = {"ci", "c", "", "ci\n"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        for (int k = 0; k < 3; k++)
+            ck_assert(throttle_take_name(t, 0, view_of(names[i]), START_US, &r));
+        ck_assert(!throttle_take_name(t, 0, view_of(names[i]), START_US, &r));
+    }
+    ck_assert(throttle_take_name(t, 1, VIEW("ci"), START_US, &r));
+    throttle_give_back_name(t, 0, VIEW("ci"));
+    throttle_give_back_name(t, 0, VIEW("never seen"));
+    ck_assert(throttle_take_name(t, 0, VIEW("ci"), START_US, &r));
+    ck_assert(!throttle_take_name(t, 0, VIEW("ci"), START_US, &r));
+    ck_assert_uint_eq(take_many(t, 0, "99.105.0.0", 5, START_US), 3);
+    throttle_free(t);
+}
+END_TEST
+
 START_TEST(an_absent_address_is_counted_too)
 {
     struct throttle *t = make(2);
@@ -147,6 +167,7 @@ int main(void)
     tcase_add_test(t, says_when_to_come_back_and_the_first_refusal_of_a_row);
     tcase_add_test(t, I3_M6_counts_addresses_and_things_apart);
     tcase_add_test(t, an_absent_address_is_counted_too);
+    tcase_add_test(t, I3_counts_names_apart_from_each_other_and_from_addresses);
     tcase_add_test(t, M6_keeps_the_addresses_used_last_in_bounded_memory);
     tcase_add_test(t, refuses_rates_that_mean_nothing);
     suite_add_tcase(s, t);

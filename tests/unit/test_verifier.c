@@ -487,7 +487,7 @@ static const struct {
     {"{" BASE ACCESS ",\"exp\":1700003600,\"x\":[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]}", GW_E_INVALID},
 };
 
-START_TEST(G5_G6_G14_I6_M3_judges_access_tokens)
+START_TEST(F9_G5_G6_G14_I6_M3_judges_access_tokens)
 {
     enum gw_err err = check_payload(access_cases[_i].payload, VERIFIER_ACCESS_TOKEN);
     ck_assert_msg(err == access_cases[_i].want, "%s: %s", access_cases[_i].payload, gw_err_name(err));
@@ -543,7 +543,7 @@ static const struct {
     {"{\"iss\":\"" ISS "\",\"aud\":\"repogate\",\"iat\":1699999970,\"exp\":1700000030}", GW_E_INVALID},
 };
 
-START_TEST(judges_assertions)
+START_TEST(F4_G15_judges_assertions)
 {
     enum gw_err err = check_payload(assertion_cases[_i].payload, VERIFIER_ASSERTION);
     ck_assert_msg(err == assertion_cases[_i].want, "%s: %s", assertion_cases[_i].payload, gw_err_name(err));
@@ -959,7 +959,7 @@ int main(void)
     tcase_add_test(t, E1_T4_every_changed_byte_is_noticed);
     tcase_add_test(t, M4_M4b_T5_refuses_other_shapes);
     tcase_add_test(t, M4_long_tokens_are_refused_unread);
-    tcase_add_loop_test(t, G5_G6_G14_I6_M3_judges_access_tokens, 0, (int)(sizeof(access_cases) / sizeof(access_cases[0])));
+    tcase_add_loop_test(t, F9_G5_G6_G14_I6_M3_judges_access_tokens, 0, (int)(sizeof(access_cases) / sizeof(access_cases[0])));
     tcase_add_loop_test(t, G5_T9_T10_judges_id_tokens, 0, (int)(sizeof(id_cases) / sizeof(id_cases[0])));
     tcase_add_loop_test(t, judges_refreshed_id_tokens, 0, (int)(sizeof(refreshed_cases) / sizeof(refreshed_cases[0])));
     tcase_add_loop_test(t, T10_judges_logout_tokens, 0, (int)(sizeof(logout_cases) / sizeof(logout_cases[0])));
@@ -967,7 +967,7 @@ int main(void)
     tcase_add_test(t, logout_token_without_exp_ages);
     tcase_add_loop_test(t, G11_no_token_passes_as_one_of_another_kind, 0, (int)(sizeof(kinds) / sizeof(kinds[0])));
     tcase_add_test(t, id_token_needs_a_nonce_to_compare_with);
-    tcase_add_loop_test(t, judges_assertions, 0, (int)(sizeof(assertion_cases) / sizeof(assertion_cases[0])));
+    tcase_add_loop_test(t, F4_G15_judges_assertions, 0, (int)(sizeof(assertion_cases) / sizeof(assertion_cases[0])));
     tcase_add_test(t, an_assertion_says_that_it_is_a_jwt);
     tcase_add_test(t, rejects_token_one_second_past_leeway);
     tcase_add_test(t, without_keys_every_kid_is_unknown);
