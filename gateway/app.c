@@ -192,6 +192,12 @@ static int make_shared(struct app *a)
         return unable("no memory", "logins", err);
     if ((err = throttle_new(MACHINE_ATTEMPTS_PER_MINUTE, &gw->machine_throttle)) != GW_OK)
         return unable("no memory", "attempts", err);
+    if ((err = throttle_new(MACHINE_GUESSES_PER_MINUTE, &gw->name_throttle)) != GW_OK)
+        return unable("no memory", "guesses", err);
+    if ((err = throttle_new(MACHINE_BAD_TOKENS_PER_MINUTE, &gw->token_throttle)) != GW_OK)
+        return unable("no memory", "tokens", err);
+    if ((err = throttle_new(c->server.anonymous_per_minute, &gw->nobody_throttle)) != GW_OK)
+        return unable("no memory", "requests", err);
     if ((err = throttle_new(BAD_TOKENS_PER_MINUTE, &gw->bad_tokens)) != GW_OK)
         return unable("no memory", "logouts", err);
     if (c->doctor.enabled && (err = echo_new(&gw->echo)) != GW_OK)
@@ -358,6 +364,9 @@ static void tear_down(struct app *a)
     echo_free(gw->echo);
     throttle_free(gw->login_throttle);
     throttle_free(gw->machine_throttle);
+    throttle_free(gw->name_throttle);
+    throttle_free(gw->token_throttle);
+    throttle_free(gw->nobody_throttle);
     journal_close(gw->journal);
     jobs_free(gw->jobs);
     driver_free(a->driver);

@@ -81,6 +81,8 @@ static enum gw_err make_machines(struct core *core)
         .fetcher = core->fetcher,
         .introspection = c->oidc.introspection,
         .throttle = core->gateway->machine_throttle,
+        .name_throttle = core->gateway->name_throttle,
+        .token_throttle = core->gateway->token_throttle,
         .refresh_s = c->session.refresh_s,
         .grace_s = c->session.grace_s,
     };

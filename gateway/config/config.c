@@ -16,7 +16,7 @@
 enum {
     CONFIG_ARENA_BYTES = 4 * 1024 * 1024,
     CONFIG_THREADS_MAX = 256,
-    CONFIG_LOGINS_MAX = 1000 * 1000,
+    CONFIG_PER_MINUTE_MAX = 1000 * 1000,
     CONFIG_ENV_NAME_MAX = 64,
 };
 
@@ -247,14 +247,14 @@ static void build_threads(struct builder *b)
     b->c->server.threads = (unsigned)n;
 }
 
-static void build_logins_per_minute(struct builder *b)
+static unsigned build_per_minute(struct builder *b, enum confkey_id key)
 {
-    const struct confvalue *v = value_of(b, CONFKEY_SERVER_LOGINS_PER_MINUTE);
+    const struct confvalue *v = value_of(b, key);
     uint64_t n = 0;
 
-    if (v->is_usable && (view_to_u64(view_of(v->self.text), &n) != GW_OK || n == 0 || n > CONFIG_LOGINS_MAX))
-        refuse(b, CONFKEY_SERVER_LOGINS_PER_MINUTE, NULL, "expected a whole number from 1 to %d", CONFIG_LOGINS_MAX);
-    b->c->server.logins_per_minute = (unsigned)n;
+    if (v->is_usable && (view_to_u64(view_of(v->self.text), &n) != GW_OK || n == 0 || n > CONFIG_PER_MINUTE_MAX))
+        refuse(b, key, NULL, "expected a whole number from 1 to %d", CONFIG_PER_MINUTE_MAX);
+    return (unsigned)n;
 }
 
 /* Sockets that share a port, as ours may, are given connections by the kernel: the more exact address wins, whoever that is. */
@@ -283,7 +283,8 @@ static void build_server(struct builder *b)
     build_trusted_proxies(b);
     build_dialects(b);
     build_threads(b);
-    build_logins_per_minute(b);
+    c->server.logins_per_minute = build_per_minute(b, CONFKEY_SERVER_LOGINS_PER_MINUTE);
+    c->server.anonymous_per_minute = build_per_minute(b, CONFKEY_SERVER_ANONYMOUS_PER_MINUTE);
     c->server.contact = keep_text(b, CONFKEY_SERVER_CONTACT);
 }
 

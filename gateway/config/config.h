@@ -42,10 +42,11 @@ struct config {
         bool is_https;
         struct ipnet trusted_proxies[IPADDR_NETS_MAX];
         size_t n_trusted_proxies;
-        char *proxy_secret_file;    /* "" = none */
-        unsigned dialects;          /* bits 1 << enum dialect: whose auth endpoints exist */
-        unsigned threads;           /* 0 resolved to the number of cores */
-        unsigned logins_per_minute; /* from one address: 1 to 1,000,000 */
+        char *proxy_secret_file;       /* "" = none */
+        unsigned dialects;             /* bits 1 << enum dialect: whose auth endpoints exist */
+        unsigned threads;              /* 0 resolved to the number of cores */
+        unsigned logins_per_minute;    /* from one address: 1 to 1,000,000 */
+        unsigned anonymous_per_minute; /* likewise: requests of nobody known */
         char *contact;
     } server;
     struct {

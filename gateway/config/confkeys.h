@@ -44,6 +44,9 @@ enum confkey_type {
     X(SERVER_LOGINS_PER_MINUTE, "server.logins_per_minute", INTEGER, "600", "", "",                                             \
       "Logins that one client address (IPv6: one /64) may begin in a minute, at once or one by one; more are answered 429. "    \
       "Raise it if a large office comes from one address.")                                                                     \
+    X(SERVER_ANONYMOUS_PER_MINUTE, "server.anonymous_per_minute", INTEGER, "6000", "", "",                                      \
+      "Requests that one client address (IPv6: one /64) may make in a minute without being known, for what needs a login; "     \
+      "more are refused (`rate_limited`). Bad tokens count, whoever is logged in does not.")                                    \
     X(SERVER_CONTACT, "server.contact", TEXT, "", "", "", "Whom to ask, shown on pages that refuse.")                           \
     X(OIDC_ISSUER, "oidc.issuer", URL, NULL, "", "",                                                                            \
       "Authentik's issuer, to the byte as it stands in its tokens, trailing slash included.")                                   \

@@ -167,6 +167,14 @@ static void on_redeemed(void *arg, enum gw_err err, const char *detail, const st
         return;
     }
     c->who = principal_ref(login->who);
+    int64_t retry_s;
+    if (!ratelimit_admits_person(x, c->who, &retry_s)) {
+        ratelimit_put_retry(x, retry_s);
+        fail(c, 429, "rate_limited", "Too many logins",
+             "You have logged in too often within a minute. Wait a moment, then try again.",
+             VIEW("too many sessions of one person"));
+        return;
+    }
     struct session_new_spec spec = {
         .claims_json = login->claims_json,
         .id_token = login->id_token,

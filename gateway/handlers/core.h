@@ -32,6 +32,9 @@ struct gateway {
     const struct seal_ring *ring;
     struct throttle *login_throttle;
     struct throttle *machine_throttle; /* attempts with credentials that nobody has verified */
+    struct throttle *name_throttle;    /* likewise, by user name */
+    struct throttle *token_throttle;   /* signed ones */
+    struct throttle *nobody_throttle;  /* requests of nobody known */
     struct secretfile *proxy_secret;   /* NULL = none is asked for */
     struct journal *journal;
     struct visibility *visibility;

@@ -1,5 +1,6 @@
 #include "handlers/gate.h"
 
+#include "handlers/ratelimit.h"
 #include "handlers/recorder.h"
 #include "handlers/stronger.h"
 #include "http/cookie.h"
@@ -334,7 +335,10 @@ static void on_identified(struct identify *i, enum identified found)
         break;
     case IDENTIFIED_NOBODY:
         g->reason_text = view_of(i->why);
-        finish(g, OUTCOME_LOGIN, "login_required");
+        if (ratelimit_admits_nobody(g->x, &g->original.client, &g->retry_s))
+            finish(g, OUTCOME_LOGIN, "login_required");
+        else
+            finish(g, OUTCOME_LIMITED, "rate_limited");
         break;
     case IDENTIFIED_UNAVAILABLE:
         finish(g, OUTCOME_UNAVAILABLE, "store_unavailable");
@@ -344,6 +348,7 @@ static void on_identified(struct identify *i, enum identified found)
         finish(g, OUTCOME_UNAVAILABLE, "provider_unavailable");
         break;
     case IDENTIFIED_LIMITED:
+        g->retry_s = GATE_LIMITED_RETRY_S;
         g->reason_text = view_of(i->why);
         finish(g, OUTCOME_LIMITED, "rate_limited");
         break;

@@ -26,7 +26,7 @@ enum outcome {
     OUTCOME_UNAVAILABLE, /* we cannot decide or record now */
 };
 
-enum { GATE_TRACEPARENT_LEN = 55 };
+enum { GATE_TRACEPARENT_LEN = 55, GATE_LIMITED_RETRY_S = 60 };
 
 struct gate {
     struct exchange *x;
@@ -52,6 +52,7 @@ struct gate {
     char id[RND_UUID_LEN + 1]; /* of the decision */
     char traceparent[GATE_TRACEPARENT_LEN + 1];
     int64_t now_ms, eval_us;
+    int64_t retry_s; /* OUTCOME_LIMITED: when again */
     /* Filled when allowed: for an auth endpoint what it answers with, for our own routes what the workspace is sent. Last, and not cleared at the start. */
     struct attribution_list attribution;
 };

@@ -1,5 +1,6 @@
 #include "handlers/reply.h"
 
+#include "handlers/ratelimit.h"
 #include "handlers/rd.h"
 #include "handlers/stronger.h"
 #include "http/cookie.h"
@@ -384,9 +385,9 @@ static void reply_in_full(struct gate *g, enum voice voice)
                                        "Open the repository by its plain address.");
         break;
     case OUTCOME_LIMITED:
-        response_put(&x->response, "Retry-After", VIEW("60"));
+        ratelimit_put_retry(x, g->retry_s);
         p.title = "Too many attempts";
-        p.text = "Too many attempts to log in came from this network address. Try again in a minute.";
+        p.text = "Too many requests without a login came from your network address. Wait a moment, then try again.";
         break;
     case OUTCOME_UNAVAILABLE:
         response_put(&x->response, "Retry-After", VIEW("5"));

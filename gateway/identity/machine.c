@@ -372,21 +372,6 @@ static bool decide_by_signature(struct machines *ms, const struct machine_check 
     return true;
 }
 
-static bool is_within_budget(struct machines *ms, const struct machine_check *c)
-{
-    struct throttle_refusal refusal;
-    if (throttle_take(ms->spec.throttle, 0, c->client, epoch_mono_us(), &refusal))
-        return true;
-    meter_inc(METER_MACHINE_LIMITED);
-    if (refusal.is_first) {
-        char ip[IPADDR_TEXT_MAX + 1];
-        ipaddr_format(c->client, ip);
-        log_event(LOG_WARN, "attempts with app passwords or opaque tokens from one address are limited",
-                  LOG_KV("ip", view_of(ip)));
-    }
-    return false;
-}
-
 static void decide(struct machines *ms, struct machine_check *c)
 {
     struct machine_answer decided;
@@ -405,12 +390,14 @@ static void decide(struct machines *ms, struct machine_check *c)
         machine_ask(ms, c, known, false);
     else if ((refusal = find_refusal(ms, c->id)) != NULL)
         answer(c, refusal);
-    else if (is_jwt && decide_by_signature(ms, c, &decided))
-        answer(c, &decided);
-    else if (is_jwt || is_within_budget(ms, c))
-        machine_ask(ms, c, NULL, !is_jwt);
-    else
+    else if (!machine_budget_take(ms, c))
         answer(c, &too_many);
+    else if (is_jwt && decide_by_signature(ms, c, &decided)) {
+        if (decided.found != MACHINE_REFUSED)
+            machine_budget_give_back(ms, c->kind, c->text, c->client);
+        answer(c, &decided);
+    } else
+        machine_ask(ms, c, NULL, true);
 }
 
 void machines_check_token(struct machines *ms, struct view token, const struct ipaddr *client, machine_fn fn, void *arg)

@@ -32,8 +32,10 @@ enum {
     MACHINE_ASKING_MAX = 1024,  /* credentials about which something is being asked */
     MACHINE_WAITERS_MAX = 4096, /* requests that wait for that */
     MACHINE_ISSUERS_MAX = 8,
-    MACHINE_ATTEMPTS_PER_MINUTE = 30,
-    MACHINE_PASSWORD_MAX = 1024, /* user name and password together */
+    MACHINE_ATTEMPTS_PER_MINUTE = 30,     /* that fail, with an app password or opaque token, of an address */
+    MACHINE_GUESSES_PER_MINUTE = 300,     /* of a user name, from many addresses: one address alone cannot use it up */
+    MACHINE_BAD_TOKENS_PER_MINUTE = 1000, /* signed ones, of an address: they cost nobody but us */
+    MACHINE_PASSWORD_MAX = 1024,          /* user name and password together */
 };
 
 struct machines;
@@ -46,7 +48,9 @@ struct machines_spec {
     struct loop *loop;
     struct fetcher *fetcher;
     bool introspection;
-    struct throttle *throttle; /* shared by all workers; needed with introspection */
+    struct throttle *throttle;       /* shared by all workers; needed with introspection */
+    struct throttle *name_throttle;  /* likewise, for the user names of app passwords */
+    struct throttle *token_throttle; /* shared likewise, for signed tokens */
     int64_t refresh_s, grace_s;
 };
 

@@ -77,7 +77,7 @@ static void settle(struct machine_asking *a, const struct machine_answer *answer
         a->next->prev = a->prev;
     ms->n_askings--;
     if (answer->found == MACHINE_KNOWN && a->is_counted)
-        throttle_give_back(ms->spec.throttle, 0, &a->client);
+        machine_budget_give_back(ms, a->kind, view_at(a->text, a->n_text), &a->client);
     while (a->waiters != NULL) {
         struct waiter *w = a->waiters;
         a->waiters = w->next;

@@ -97,6 +97,14 @@ struct provider *machine_find_issuer(struct machines *ms, struct view token);
 
 /* True: the same credential is being asked about, and c waits with the others (or was told that too many wait). */
 bool machine_ask_join(struct machines *ms, const struct machine_check *c);
-/* known: whose claims are to be renewed, or NULL. is_counted: against the budget of the client's address. c is answered in any
- * case, now or later. */
+/* known: whose claims are to be renewed, or NULL. is_counted: against the budgets, which get it back if it was right. c is answered in
+ * any case, now or later. */
 void machine_ask(struct machines *ms, const struct machine_check *c, struct machine *known, bool is_counted);
+
+/* --- machine_budget.c --- */
+
+/* Whether one more attempt with a credential that nobody has verified may be made; it is counted. Credentials that are known are not
+ * asked about here, so nobody is locked out by others' guesses. */
+bool machine_budget_take(struct machines *ms, const struct machine_check *c);
+/* It was right. text: the credential. */
+void machine_budget_give_back(struct machines *ms, enum machine_kind kind, struct view text, const struct ipaddr *client);

@@ -48,11 +48,20 @@ void throttle_free(struct throttle *t)
     free(t);
 }
 
-static enum gw_err name_bucket(uint8_t thing, const struct ipaddr *client, uint8_t ret_key[DIGEST_BYTES])
+enum { BY_NAME = 0xff }; /* in the place of an address's family */
+
+static enum gw_err key_of_address(uint8_t thing, const struct ipaddr *client, uint8_t ret_key[DIGEST_BYTES])
 {
     char name[2 + sizeof(client->bytes)] = {(char)thing, (char)client->family};
     memcpy(name + 2, client->bytes, client->family == 6 ? PREFIX_V6_BYTES : sizeof(client->bytes));
     return digest_sha256(view_at(name, sizeof(name)), ret_key);
+}
+
+static enum gw_err key_of_name(uint8_t thing, struct view name, uint8_t ret_key[DIGEST_BYTES])
+{
+    const char kind[2] = {(char)thing, (char)BY_NAME};
+    const struct view parts[] = {view_at(kind, sizeof(kind)), name};
+    return digest_sha256_parts(parts, 2, ret_key);
 }
 
 /* With the lock held. NULL without memory. */
@@ -79,12 +88,8 @@ static bool take(const struct throttle *t, struct bucket *b, int64_t now_us, str
     return true;
 }
 
-bool throttle_take(struct throttle *t, uint8_t thing, const struct ipaddr *client, int64_t now_us,
-                   struct throttle_refusal *ret_refusal)
+static bool take_by_key(struct throttle *t, const uint8_t key[DIGEST_BYTES], int64_t now_us, struct throttle_refusal *ret_refusal)
 {
-    uint8_t key[DIGEST_BYTES];
-    if (name_bucket(thing, client, key) != GW_OK)
-        return true;
     pthread_mutex_lock(&t->lock);
     struct bucket *b = find_bucket(t, key);
     bool may = b == NULL || take(t, b, now_us, ret_refusal);
@@ -92,14 +97,38 @@ bool throttle_take(struct throttle *t, uint8_t thing, const struct ipaddr *clien
     return may;
 }
 
-void throttle_give_back(struct throttle *t, uint8_t thing, const struct ipaddr *client)
+static void give_back_by_key(struct throttle *t, const uint8_t key[DIGEST_BYTES])
 {
-    uint8_t key[DIGEST_BYTES];
-    if (name_bucket(thing, client, key) != GW_OK)
-        return;
     pthread_mutex_lock(&t->lock);
     struct bucket *b = ttlmap_find(t->buckets, key, 0);
     if (b != NULL)
         b->full_us -= t->step_us;
     pthread_mutex_unlock(&t->lock);
+}
+
+bool throttle_take(struct throttle *t, uint8_t thing, const struct ipaddr *client, int64_t now_us,
+                   struct throttle_refusal *ret_refusal)
+{
+    uint8_t key[DIGEST_BYTES];
+    return key_of_address(thing, client, key) != GW_OK || take_by_key(t, key, now_us, ret_refusal);
+}
+
+void throttle_give_back(struct throttle *t, uint8_t thing, const struct ipaddr *client)
+{
+    uint8_t key[DIGEST_BYTES];
+    if (key_of_address(thing, client, key) == GW_OK)
+        give_back_by_key(t, key);
+}
+
+bool throttle_take_name(struct throttle *t, uint8_t thing, struct view name, int64_t now_us, struct throttle_refusal *ret_refusal)
+{
+    uint8_t key[DIGEST_BYTES];
+    return key_of_name(thing, name, key) != GW_OK || take_by_key(t, key, now_us, ret_refusal);
+}
+
+void throttle_give_back_name(struct throttle *t, uint8_t thing, struct view name)
+{
+    uint8_t key[DIGEST_BYTES];
+    if (key_of_name(thing, name, key) == GW_OK)
+        give_back_by_key(t, key);
 }

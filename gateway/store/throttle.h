@@ -1,9 +1,10 @@
-/* throttle: how often one client address may do something: a token bucket per address and thing.
+/* throttle: how often one client address, or one name, may do something: a token bucket per address and thing.
  *
  * Shape: a bucket holds as many tokens as a minute brings, so a whole office behind one address may come at once; IPv6 clients
  * share the bucket of their /64, which is what one customer gets. An absent address is an address like any other.
+ * Names (of people) have buckets of their own, which no address shares.
  * Memory: THROTTLE_BUCKETS_MAX buckets; those used longest ago go first, and one that is gone counts as full. Whoever wants to
- * gain by that needs more addresses than that.
+ * gain by that needs more addresses, or names, than that.
  * Errors: GW_E_NOMEM, GW_E_IO no random seed. Without memory for a bucket the answer is yes, since nobody could log in otherwise.
  * Threads: any; a short lock. Source: ATM Forum's generic cell rate algorithm (one number per bucket). */
 #pragma once
@@ -28,3 +29,7 @@ bool throttle_take(struct throttle *t, uint8_t thing, const struct ipaddr *clien
                    struct throttle_refusal *ret_refusal);
 /* What was taken turned out to cost nothing. */
 void throttle_give_back(struct throttle *t, uint8_t thing, const struct ipaddr *client);
+/* Likewise for a name: any bytes, kept as a digest. */
+bool throttle_take_name(struct throttle *t, uint8_t thing, struct view name, int64_t now_us,
+                        struct throttle_refusal *ret_refusal);
+void throttle_give_back_name(struct throttle *t, uint8_t thing, struct view name);

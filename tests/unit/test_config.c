@@ -277,7 +277,7 @@ static const struct wrong {
     {S O "workspace: {url: http://a, mode: path, single_trust: 1}\n", 3, "workspace.single_trust", "expected true or false"},
 };
 
-START_TEST(names_line_key_and_what_was_expected)
+START_TEST(A1b_E5_names_line_key_and_what_was_expected)
 {
     const struct wrong *w = &wrong_cases[_i];
     const struct found *first = NULL;
@@ -886,7 +886,7 @@ int main(void)
     Suite *suite = suite_create("config");
     TCase *text = tcase_create("text"), *files = tcase_create("files");
 
-    tcase_add_loop_test(text, names_line_key_and_what_was_expected, 0, COUNT(wrong_cases));
+    tcase_add_loop_test(text, A1b_E5_names_line_key_and_what_was_expected, 0, COUNT(wrong_cases));
     tcase_add_loop_test(text, reports_nothing_beside_the_one_mistake, 0, COUNT(wrong_cases));
     tcase_add_test(text, reports_all_mistakes_not_the_first_alone);
     tcase_add_test(text, says_the_column_too);
