@@ -289,6 +289,30 @@ START_TEST(logout_leaves_no_live_row_whatever_is_under_way_elsewhere)
 }
 END_TEST
 
+/* Hence two that share rows cannot each hold what the other wants. The row added first would be met first. */
+START_TEST(revocation_takes_its_rows_in_order_of_their_ids)
+{
+    static const char LOCKED[] = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    struct store *s = open_new();
+    PGconn *conn = pgkit_connect(&pg);
+    struct ours ours = {.s = s, .what = REVOKE_SUB};
+    pthread_t thread;
+    ck_assert_int_eq(give_birth(s, (struct birth){9, 1, 2, 1000000, 1000}), GW_OK);
+    ck_assert_int_eq(give_birth(s, (struct birth){7, 3, 2, 1000000, 1000}), GW_OK);
+    pgkit_ask(conn, "SET search_path = repogate; BEGIN; SELECT FROM session WHERE get_byte(id, 0) = 9 FOR UPDATE");
+    ck_assert_int_eq(pthread_create(&thread, NULL, do_ours, &ours), 0);
+    pgkit_wait(&pg, LOCKED, "1");
+    ck_assert_str_eq(
+        pgkit_ask(conn, "SELECT count(*) FROM (SELECT FROM session WHERE get_byte(id, 0) = 7 FOR UPDATE SKIP LOCKED) x"),
+        "0"); /* it holds the first and waits for the last */
+    pgkit_ask(conn, "ROLLBACK");
+    pthread_join(thread, NULL);
+    ck_assert_str_eq(pgkit_ask(conn, "SELECT count(*) FROM repogate.session"), "0");
+    PQfinish(conn);
+    store_close(s);
+}
+END_TEST
+
 START_TEST(lease_of_one_gateway_holds_for_the_other_and_is_not_its_to_give_back)
 {
     struct store *a = open_new(), *b = open_store();
@@ -457,6 +481,22 @@ START_TEST(several_may_sweep_at_once)
         ck_assert_int_eq(has(a, i), i % 2 == 1);
     store_close(a);
     store_close(b);
+}
+END_TEST
+
+START_TEST(sweep_leaves_a_row_whose_use_is_being_noted_elsewhere)
+{
+    struct store *s = open_new();
+    PGconn *conn = pgkit_connect(&pg);
+    size_t n = 1;
+    ck_assert_int_eq(put(s, 7, 1000, 5000), GW_OK);
+    pgkit_ask(conn, "BEGIN; UPDATE repogate.session SET seen_s = 2000");
+    ck_assert_int_eq(store_sweep(s, 2000, 100, &n), GW_OK);
+    ck_assert_uint_eq(n, 0);
+    pgkit_ask(conn, "COMMIT");
+    ck_assert(has(s, 7));
+    PQfinish(conn);
+    store_close(s);
 }
 END_TEST
 
@@ -783,11 +823,13 @@ int main(void)
     tcase_add_test(t, listener_that_gets_no_sign_of_life_is_known_to_be_deaf);
     tcase_add_loop_test(t, logout_leaves_no_live_row_whatever_is_under_way_elsewhere, 0,
                         sizeof(INTERLEAVINGS) / sizeof(INTERLEAVINGS[0]));
+    tcase_add_test(t, revocation_takes_its_rows_in_order_of_their_ids);
     tcase_add_test(t, lease_of_one_gateway_holds_for_the_other_and_is_not_its_to_give_back);
     tcase_add_test(t, many_at_once_never_wait_in_a_circle);
     tcase_add_test(t, caps_hold_over_all_gateways_and_what_goes_makes_room);
     tcase_add_test(t, logout_without_a_place_for_its_tombstone_refuses_every_login_under_way);
     tcase_add_test(t, several_may_sweep_at_once);
+    tcase_add_test(t, sweep_leaves_a_row_whose_use_is_being_noted_elsewhere);
     tcase_add_test(t, calls_fail_while_the_server_is_gone_and_work_again_when_it_is_back);
     tcase_add_test(t, call_that_gets_no_answer_ends_and_the_next_has_another_connection);
     tcase_add_test(t, call_that_waits_for_a_lock_ends);
