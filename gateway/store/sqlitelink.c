@@ -141,13 +141,16 @@ static void log_refusal(const char *path, const char *reason)
 /* *ret_reason: NULL = errno says it. */
 static enum gw_err claim_files(const char *path, int *ret_lock_fd, const char **ret_reason)
 {
+    /* By whatever name: SQLite follows links too. A file that is not there yet has only this one. */
+    GW_CLEANUP(gw_freep) char *real = realpath(path, NULL);
+    const char *file = real == NULL ? path : real;
     *ret_reason = NULL;
-    if (lock_file(path, ret_lock_fd) != GW_OK) {
+    if (lock_file(file, ret_lock_fd) != GW_OK) {
         if (errno == EWOULDBLOCK)
             *ret_reason = "another gateway uses it; several need session.store: postgres";
         return GW_E_IO;
     }
-    return make_file(path);
+    return make_file(file);
 }
 
 enum gw_err sqlitelink_open(const char *path, struct sqlitelink *ret_link)

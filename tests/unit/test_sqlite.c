@@ -114,6 +114,25 @@ START_TEST(second_gateway_on_one_file_is_refused_until_the_first_is_gone)
 }
 END_TEST
 
+START_TEST(second_gateway_is_refused_by_another_name_of_the_file_too)
+{
+    struct store *second = NULL;
+    char link[sizeof(path) + 8];
+    make_dir();
+    snprintf(link, sizeof(link), "%s.link", path);
+    ck_assert_int_eq(symlink(path, link), 0);
+    struct store *first = open_store(path);
+    ck_assert_int_eq(store_open(link, &second), GW_E_IO);
+    ck_assert_ptr_null(second);
+    store_close(first);
+    second = open_store(link);
+    ck_assert_int_eq(store_open(path, &first), GW_E_IO);
+    store_close(second);
+    ck_assert_int_eq(unlink(link), 0);
+    remove_dir();
+}
+END_TEST
+
 /* A tombstone that outlived the row's return, from a backup for example. */
 START_TEST(replace_of_a_row_that_a_tombstone_speaks_against_ends_it)
 {
@@ -378,6 +397,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, file_of_the_first_version_opens_and_keeps_working);
     tcase_add_test(t, second_gateway_on_one_file_is_refused_until_the_first_is_gone);
+    tcase_add_test(t, second_gateway_is_refused_by_another_name_of_the_file_too);
     tcase_add_test(t, replace_of_a_row_that_a_tombstone_speaks_against_ends_it);
     tcase_add_test(t, logout_without_a_place_for_its_tombstone_refuses_every_login_under_way);
     tcase_add_loop_test(t, G10_files_are_for_their_owner_alone, 0, 2);
