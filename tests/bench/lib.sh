@@ -106,8 +106,13 @@ stop_all() {
     done
 }
 
-# User and system time so far, in clock ticks.
-ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
+# ticks PID …: user and system time so far, in clock ticks.
+ticks() {
+    local one
+    for one in "$@"; do
+        cat "/proc/$one/stat"
+    done | awk '{ n += $14 + $15 } END { print n }'
+}
 
 rss_kib() { awk '/^Rss:/ { print $2 }' "/proc/$1/smaps_rollup"; }
 
@@ -216,12 +221,12 @@ check_audit() {
 
 # ---- load ----
 
-# flood PORT SECONDS REQUESTS STATUS PID: sets rate (answers a second), busy (per cent of the server's core), cost_us (of the server's time an answer).
+# flood PORT SECONDS REQUESTS STATUS PID …: sets rate (answers a second), busy (per cent of the servers' core), cost_us (of the servers' time an answer).
 flood() {
     local us n before spent
-    before=$(ticks "$5")
+    before=$(ticks "${@:5}")
     paced "$1" "$3" "$4" 0 "$2"
-    spent=$(calc %.2f "($(ticks "$5") - $before) / $(getconf CLK_TCK)")
+    spent=$(calc %.2f "($(ticks "${@:5}") - $before) / $(getconf CLK_TCK)")
     n=$paced_n us=$paced_us
     rate=$(calc %.0f "$n * 1e6 / $us")
     busy=$(calc %.0f "100 * $spent * 1e6 / $us")
