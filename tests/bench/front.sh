@@ -33,12 +33,12 @@ front_round() {
     local who ours_answers
     for who in $(if [ $(($1 % 2)) = 0 ]; then echo ours theirs; else echo theirs ours; fi); do
         if [ "$who" = ours ]; then
-            flood "$ours_port" $FRONT_RATE_S "$work/front.requests" 200 "$front_pid" "$gateway_pid"
+            flood "$ours_port" "$FRONT_RATE_S" "$work/front.requests" 200 "$front_pid" "$gateway_pid"
             ours_rate=$rate ours_busy=$busy ours_cost=$cost_us
             sync -d "$auth_dir/audit.jsonl"
         else
             ours_answers=$answers
-            flood "$theirs_port" $FRONT_RATE_S "$work/front.requests" 200 "$front_pid" "$nginx_pid"
+            flood "$theirs_port" "$FRONT_RATE_S" "$work/front.requests" 200 "$front_pid" "$nginx_pid"
             theirs_rate=$rate theirs_busy=$busy theirs_cost=$cost_us
             answers=$ours_answers
         fi
@@ -52,7 +52,7 @@ measure_front() {
     start_front
     front_requests "$auth_requests" >"$work/front.requests"
     say "front_ratio: $ROUNDS rounds, $AUTH_SESSIONS sessions, answers with $auth_head bytes of head"
-    flood "$ours_port" $AUTH_WARM_UP_S "$work/front.requests" 200 "$front_pid" "$gateway_pid"
+    flood "$ours_port" "$AUTH_WARM_UP_S" "$work/front.requests" 200 "$front_pid" "$gateway_pid"
     for ((i = 1; i <= ROUNDS; i++)); do
         front_round "$i"
         ratios+=("$(calc %.3f "$ours_rate / $theirs_rate")") ours+=("$ours_rate") theirs+=("$theirs_rate")
