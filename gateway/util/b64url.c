@@ -52,15 +52,18 @@ enum gw_err b64url_decode(struct view text, uint8_t *out, size_t cap, size_t *re
     uint32_t acc = 0;
     unsigned bits = 0;
     const uint8_t *p = (const uint8_t *)text.p, *end = p + text.n / 4 * 4, *last = p + text.n;
+    uint32_t seen = 0; /* past 63 if one of them was in no alphabet */
     for (; p < end; p += 4, out += 3) {
-        uint32_t a = value_plus_1[p[0]], b = value_plus_1[p[1]], c = value_plus_1[p[2]], d = value_plus_1[p[3]];
-        if (a == 0 || b == 0 || c == 0 || d == 0)
-            return GW_E_INVALID;
-        uint32_t three = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
+        uint32_t a = value_plus_1[p[0]] - 1u, b = value_plus_1[p[1]] - 1u, c = value_plus_1[p[2]] - 1u,
+                 d = value_plus_1[p[3]] - 1u;
+        uint32_t three = a << 18 | b << 12 | c << 6 | d;
+        seen |= a | b | c | d;
         out[0] = (uint8_t)(three >> 16);
         out[1] = (uint8_t)(three >> 8);
         out[2] = (uint8_t)three;
     }
+    if (seen > 63)
+        return GW_E_INVALID;
     for (; p < last; p++) {
         uint32_t v = value_plus_1[*p];
         if (v == 0)
