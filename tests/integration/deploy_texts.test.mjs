@@ -8,7 +8,7 @@ const textOf = (name) => readFile(new URL(`../../deploy/${name}`, import.meta.ur
 const IDENTITY = ['X-authentik-username', 'X-authentik-groups', 'X-authentik-entitlements', 'X-authentik-email', 'X-authentik-name', 'X-authentik-uid', 'X-Authentik-User', 'X-Request-Path', 'X-GitHub-Repo', 'X-Repogate-Repo',
   'X-Repogate-Decision-Id', 'X-Repogate-Assertion', 'traceparent'];
 // Files that copy who is asking from an answer of ours: what is left out there keeps what the client sent.
-const COPIERS = ['nginx/repogate-auth-request.conf', 'haproxy/repogate.lua', 'caddy/repogate.caddy', 'traefik/repogate.yml', 'envoy/envoy.yaml', 'ingress-nginx/wiki.yaml'];
+const COPIERS = ['nginx/repogate-workspace.conf', 'haproxy/repogate.lua', 'caddy/repogate.caddy', 'traefik/repogate.yml', 'envoy/envoy.yaml', 'ingress-nginx/wiki.yaml'];
 // What would make a proxy believe its clients, remember an answer, or let people in when we do not answer.
 const NEVER = [/failure_mode_allow:\s*true/, /trustForwardHeader:\s*true/, /forwardedHeaders/, /auth-cache-key/, /proxy_cache/, /use-forwarded-headers/, /underscores_in_headers\s+on/, /option\s+forwardfor/, /trusted_proxies/];
 // Files with which a browser could reach the auth endpoints, were they not closed.
