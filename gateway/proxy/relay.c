@@ -526,17 +526,20 @@ size_t relay_write(struct relay *r, const char *p, size_t n)
         fail_later(r, GW_E_INVALID, "the request's body is longer than announced");
         return n;
     }
-    size_t done = 0, step;
-    do {
-        step = put_body(r, p + done, n - done);
+    size_t done = 0;
+    while (done < n) {
+        bool was_empty = r->upload.n == 0;
+        size_t step = put_body(r, p + done, n - done);
+        if (step == 0 && was_empty) {
+            fail_later(r, GW_E_NOMEM, "no memory for the request's body");
+            return n;
+        }
         done += step;
         flush_and_watch(r);
         if (upload_is_dropped(r))
             return n;
-    } while (done < n && step > 0);
-    if (done < n && r->upload.n == 0) {
-        fail_later(r, GW_E_NOMEM, "no memory for the request's body");
-        return n;
+        if (step == 0 && r->upload.n > 0)
+            break;
     }
     r->wants_writable = done < n; /* then the window is full, and the loop will empty it */
     return done;

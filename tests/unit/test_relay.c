@@ -679,6 +679,29 @@ START_TEST(streams_50_mb_up_through_one_window)
 }
 END_TEST
 
+/* The window is full when the workspace has read all that was on its way, and the loop does not know yet. */
+START_TEST(takes_more_when_the_workspace_has_read_all_before_the_loop_looks)
+{
+    struct relay_request req = upload_request(false, BIG_BYTES);
+    start_server(serve_upload);
+    w.stops_at_writable = true;
+    ck_assert_int_eq(begin(&req), GW_OK);
+    upload_more();
+    loop_run(w.loop);
+    ck_assert(s.may_go);
+    for (int i = 0; i < WAIT_S * 1000 && s.n_received < w.upload_at - RELAY_WINDOW_BYTES; i++)
+        poll(NULL, 0, 1);
+    ck_assert_uint_eq(s.n_received, w.upload_at - RELAY_WINDOW_BYTES);
+    w.stops_at_writable = false;
+    upload_more();
+    loop_run(w.loop);
+    ck_assert_msg(w.n_failed == 0, "%s", w.detail);
+    ck_assert_int_eq(w.status, 201);
+    ck_assert(!s.is_wrong);
+    ck_assert_uint_eq(s.n_received, BIG_BYTES);
+}
+END_TEST
+
 static void serve_echo(void)
 {
     GW_CLEANUP(gw_closep) int fd = accept_one();
@@ -1166,6 +1189,7 @@ int main(void)
     tcase_add_loop_test(t, streams_50_mb_to_a_slow_reader_through_one_window, 0, 3);
     tcase_add_test(t, stops_the_workspace_when_nobody_reads);
     tcase_add_loop_test(t, streams_50_mb_up_through_one_window, 0, 2);
+    tcase_add_test(t, takes_more_when_the_workspace_has_read_all_before_the_loop_looks);
     tcase_add_test(t, streams_both_ways_at_once);
     tcase_add_loop_test(t, gives_an_early_answer_and_drops_the_rest_of_the_upload, 0, 4);
     tcase_add_loop_test(t, fails_an_upload_longer_or_shorter_than_announced, 0, 2);
