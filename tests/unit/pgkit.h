@@ -103,7 +103,7 @@ static inline void pgkit_halt(struct pgkit *k, int how)
 
 static inline void pgkit_remove(struct pgkit *k)
 {
-    pgkit_halt(k, SIGINT);
+    pgkit_halt(k, SIGQUIT); /* also if a test that failed left one of its processes stopped */
     pid_t pid = fork();
     if (pid == 0) {
         execlp("rm", "rm", "-rf", k->dir, (char *)NULL);
