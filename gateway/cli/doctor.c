@@ -1,5 +1,6 @@
 #include "cli/doctor.h"
 
+#include "cli/doctorcures.h"
 #include "cli/doctorrun.h"
 #include "cli/usage.h"
 #include "util/cleanup.h"
@@ -48,7 +49,7 @@ static enum doctor_proxy guess_proxy(const struct seen *s)
                  {{"Caddy", 5}, DOCTOR_CADDY},
                  {{"envoy", 5}, DOCTOR_ENVOY}};
     for (size_t i = 0; i < DOCTOR_PROXIES; i++)
-        if (view_contains(s->judged.dialect, view_of(doctorchecks_proxy_names[i])))
+        if (view_contains(s->judged.dialect, view_of(doctorcures_proxy_name((enum doctor_proxy)i))))
             return (enum doctor_proxy)i;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (view_contains(s->server, names[i].text))
@@ -56,10 +57,11 @@ static enum doctor_proxy guess_proxy(const struct seen *s)
     return DOCTOR_PROXIES;
 }
 
-static bool is_shown(const struct report *rep, const struct doctor_check *c, size_t proxy)
+/* NULL: none to show. */
+static const char *cure_of(const struct report *rep, const struct doctor_check *c, size_t proxy)
 {
     enum doctor_proxy known = guess_proxy(rep->doctor->baseline);
-    return c->cures[proxy] != NULL && (known == DOCTOR_PROXIES || known == proxy);
+    return known == DOCTOR_PROXIES || known == proxy ? doctorcures_find(c->id, (enum doctor_proxy)proxy) : NULL;
 }
 
 /* ---- why the echo cannot be seen ---- */
@@ -106,9 +108,10 @@ static void print_result(const struct report *rep, const struct doctor_check *c,
     print_indented("the request:", buf_view(&r->request));
     for (size_t i = 0; i < DOCTOR_PROXIES; i++) {
         char label[64];
-        snprintf(label, sizeof(label), "to change, for %s:", doctorchecks_proxy_names[i]);
-        if (is_shown(rep, c, i))
-            print_indented(label, view_of(c->cures[i]));
+        snprintf(label, sizeof(label), "to change, for %s:", doctorcures_proxy_name((enum doctor_proxy)i));
+        const char *cure = cure_of(rep, c, i);
+        if (cure != NULL)
+            print_indented(label, view_of(cure));
     }
 }
 
@@ -135,14 +138,15 @@ static void put_cures(const struct report *rep, struct buf *out, const struct do
     bool is_first = true;
     buf_puts(out, ",\"cures\":{");
     for (size_t i = 0; i < DOCTOR_PROXIES; i++) {
-        if (!is_shown(rep, c, i))
+        const char *cure = cure_of(rep, c, i);
+        if (cure == NULL)
             continue;
         if (!is_first)
             buf_puts(out, ",");
         is_first = false;
-        buf_put_json(out, view_of(doctorchecks_proxy_names[i]));
+        buf_put_json(out, view_of(doctorcures_proxy_name((enum doctor_proxy)i)));
         buf_puts(out, ":");
-        buf_put_json(out, view_of(c->cures[i]));
+        buf_put_json(out, view_of(cure));
     }
     buf_puts(out, "}");
 }
@@ -174,7 +178,7 @@ static void put_begin(struct report *rep)
     buf_puts(out, "{\"url\":");
     buf_put_json(out, view_of(rep->doctor->url));
     buf_puts(out, ",\"proxy\":");
-    buf_put_json(out, proxy == DOCTOR_PROXIES ? VIEW("") : view_of(doctorchecks_proxy_names[proxy]));
+    buf_put_json(out, proxy == DOCTOR_PROXIES ? VIEW("") : view_of(doctorcures_proxy_name(proxy)));
     buf_puts(out, ",\"routed_by\":");
     buf_put_json(out, !s->is_echo ? VIEW("") : s->is_by_proxy ? VIEW("proxy") : VIEW("gateway"));
     buf_puts(out, ",\"username\":");

@@ -6,8 +6,6 @@
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 #define PROBES(a) (a), N(a)
 
-const char *const doctorchecks_proxy_names[DOCTOR_PROXIES] = {"nginx", "haproxy", "caddy", "traefik", "envoy"};
-
 /* clang-format off */
 #define CLAIM(text) {.judge = JUDGE_CLAIM, .lines = VIEW(text E)}
 #define ODD(text) {.judge = JUDGE_REQUEST, .lines = VIEW(text E)}
@@ -268,174 +266,29 @@ static const struct doctor_probe secrets[] = {
 
 /* ---- the table ---- */
 
-#define NGINX_NO_CLAIMS "include repogate/repogate-no-claims.conf;   # in every location that leads to the gateway"
-#define CADDY_STOCK "forward_auth sets X-Forwarded-* by itself: keep `trusted_proxies` empty unless another proxy stands in front"
-#define TRAEFIK_STOCK \
-    "entryPoints.<name>.forwardedHeaders.trustedIPs: []   # and insecure: false; trustForwardHeader: false in forwardAuth"
-#define ENVOY_STOCK "use_remote_address: true   # of the connection manager; xff_num_trusted_hops: 0"
-
-/* Caddy, Traefik and Envoy take what a decision's answer sets in place of what the client sent only for the headers that are listed. */
-#define IDENTITY_CURES                                                                                                                                              \
-    {                                                                                                                                                               \
-        "proxy_set_header X-authentik-username $repogate_username;   # and so on, as in repogate-workspace.conf: in every "                                         \
-        "location that leads to a workspace, also where auth_request is off",                                                                                       \
-            "http-request del-header X-Authentik -m beg   # likewise X-Repogate-, X-Policy-, X-GitHub-Repo, X-Request-Path",                                        \
-            "request_header -X-Authentik-*   # likewise -X-Repogate-*, before forward_auth; then copy_headers with every name",                                     \
-            "authResponseHeaders: [X-authentik-username, …]   # every name; also customRequestHeaders: {X-authentik-username: \"\"} on routes without forwardAuth", \
-            "request_headers_to_remove: [x-authentik-username, …]   # every name; and allowed_upstream_headers in ext_authz"                                      \
-    }
-
-#define ALIAS_CURES                                                                                                                  \
-    {                                                                                                                                \
-        "underscores_in_headers off;   # and ignore_invalid_headers on; both are the defaults",                                      \
-            "http-request del-header ^[Xx][-_.].*[_.] -m reg   # names with an underscore or a dot",                                 \
-            "request_header -X_*   # names with an underscore",                                                                      \
-            "aliasPolicy is not configurable in older versions: take one that drops X_Forwarded_* (CVE-2026-39858, CVE-2026-88011)", \
-            "headers_with_underscores_action: REJECT_REQUEST   # of common_http_protocol_options"                                    \
-    }
-
 const struct doctor_check doctorchecks[] = {
-    {"echo", "", "the echo can be reached and seen", DOCTOR_EACH, PROBES(baseline), {NULL}},
-    {"question",
-     "A2 B7",
-     "what the proxy asks about is what it was asked for",
-     DOCTOR_QUESTION,
-     PROBES(question),
-     {"proxy_set_header X-Original-URL $scheme://$http_host$request_uri;   # in location = /_repogate/auth/nginx, where $uri is the "
-      "question's own; likewise X-Original-Method and X-Real-IP",
-      "http-request set-header X-Original-URL, X-Original-Method and X-Real-IP   # before the question", NULL, NULL, NULL}},
-    {"url",
-     "A1 A2 A3 A6 F2",
-     "nobody can claim which URL a request is about",
-     DOCTOR_EACH,
-     PROBES(url),
-     {"proxy_set_header X-Original-URL $scheme://$http_host$request_uri;   # in location = /_repogate/auth/nginx",
-      "http-request set-header X-Original-URL %[var(txn.scheme)]://%[req.hdr(host)]%[pathq]   # before the question", CADDY_STOCK,
-      TRAEFIK_STOCK, "the URL is the request line: path_prefix: /_repogate/auth/envoy, and no other header"}},
-    {"method",
-     "A3 B6",
-     "nobody can claim another method",
-     DOCTOR_EACH,
-     PROBES(method),
-     {"proxy_set_header X-Original-Method $request_method;   # in location = /_repogate/auth/nginx",
-      "http-request set-header X-Original-Method %[method]   # before the question", CADDY_STOCK, TRAEFIK_STOCK, NULL}},
-    {"address",
-     "A7 A8",
-     "nobody can claim another network address",
-     DOCTOR_EACH,
-     PROBES(address),
-     {"proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Forwarded-For $remote_addr;   # never $http_x_… nor $proxy_add_x_forwarded_for",
-      "http-request set-header X-Real-IP %[src]   # and: http-request del-header X-Forwarded-For", CADDY_STOCK, TRAEFIK_STOCK,
-      ENVOY_STOCK}},
-    {"host",
-     "A4 A9 B8",
-     "what is judged is this host",
-     DOCTOR_EACH,
-     PROBES(host),
-     {"proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Host $http_host;   # and a default_server that answers other hosts with 421",
-      "http-request deny unless { hdr(host) -i dev.example.org }", "name the site by its host: dev.example.org { … }",
-      "rule: Host(`dev.example.org`)", "domains: [dev.example.org]   # not \"*\""}},
-    {"aliases", "A1 A4 H2", "no second spelling of such a header gets through", DOCTOR_EACH, PROBES(aliases), ALIAS_CURES},
-    {"closed",
-     "A2 D3 E1",
-     "the auth endpoints cannot be reached from outside",
-     DOCTOR_EACH,
-     PROBES(closed),
-     {"internal;   # in location = /_repogate/auth/nginx; and: location ^~ /_repogate/auth/ { return 404; } if ($repogate_is_auth_endpoint) { return 404; }",
-      "http-request deny deny_status 404 if { path,url_dec -m reg -i ^/+(_repogate|outpost\\.goauthentik\\.io)/+auth }",
-      "@auth path /_repogate/auth/* /outpost.goauthentik.io/auth/*   respond @auth 404",
-      "a router for PathPrefix(`/_repogate/auth`) that leads nowhere, with the higher priority",
-      "a route for prefix /_repogate/auth with direct_response: {status: 404}, before all others"}},
-    {"path",
-     "B1 B2 B3 B4 B7 B9 B10",
-     "the path that is judged is the path that is routed",
-     DOCTOR_EACH,
-     PROBES(path),
-     {"X-Original-URL and proxy_pass from $request_uri, never from $uri: it is decoded; and no URI behind the address in proxy_pass",
-      "%[pathq] for both; no http-request set-path, no normalize-uri",
-      "{uri} for both; no uri, rewrite or handle_path in front of forward_auth",
-      "no StripPrefix, ReplacePath or sanitizePath in front of forwardAuth",
-      "normalize_path: false, or path_with_escaped_slashes_action: REJECT_REQUEST"}},
-    {"slashes",
-     "B3 B7",
-     "slashes are merged nowhere between judging and routing",
-     DOCTOR_EACH,
-     PROBES(slashes),
-     {"proxy_pass http://…;   # without a URI behind the address, or with $repogate_rest: a location sees the merged path (merge_slashes)",
-      "no normalize-uri path-merge-slashes behind the question", "no uri or rewrite behind forward_auth",
-      "sanitizePath changes the path before forwardAuth only", "merge_slashes: false"}},
-    {"identity", "H5 H9 H13", "nobody can say who they are by a header", DOCTOR_EACH, PROBES(identity), IDENTITY_CURES},
-    {"identity-aliases", "H1 H2 H3 H4", "nor by a second spelling of it", DOCTOR_EACH, PROBES(identity_aliases), ALIAS_CURES},
-    {"connection",
-     "H6",
-     "Connection takes no header of the gateway's away",
-     DOCTOR_EACH,
-     PROBES(connection),
-     {"proxy_set_header Connection \"\";   # or $repogate_connection; never $http_connection",
-      "http-request del-header Connection", "Caddy drops it by itself: no header_up Connection {http.request.header.Connection}",
-      NULL, NULL}},
-    {"framing",
-     "H7 H8 H10 H11",
-     "requests that two servers could read differently are refused or read alike",
-     DOCTOR_EACH,
-     PROBES(framing),
-     {"take a supported version; no proxy_set_header of Content-Length or Transfer-Encoding from the client's",
-      "no option accept-invalid-http-request", NULL, NULL, "allow_chunked_length: false"}},
-    {"skipped",
-     "D2 E3 E9 H9 H13",
-     "every kind of request is asked about",
-     DOCTOR_EACH,
-     PROBES(skipped),
-     {"no location that leads to a workspace without: include repogate/repogate-workspace.conf; (static files, OPTIONS, health checks)",
-      "no `unless` of paths, suffixes or methods at the question",
-      "no handle of paths, suffixes or methods in front of forward_auth",
-      "no router with another path or method that leads to the workspaces without the middleware",
-      "no per-route ExtAuthzPerRoute {disabled: true}"}},
-    {"anonymous",
-     "D2 E1 E11 F6",
-     "nobody gets in without credentials",
-     DOCTOR_EACH,
-     PROBES(anonymous),
-     {"auth_request /_repogate/auth/nginx;   # no satisfy any; no auth_request off",
-      "http-request deny if the answer was not 200", NULL, NULL, "failure_mode_allow: false"}},
-    {"answers",
-     "E12",
-     "whoever is not logged in is told so",
-     DOCTOR_EACH,
-     PROBES(answers),
-     {"proxy_pass http://repogate/_repogate/auth/nginx;   # not a path that redirects; no proxy_intercept_errors or error_page in this location",
-      "take the answer's status as it is: 401 to the login, 403 as it is", NULL, NULL, NULL}},
-    {"login",
-     "E12",
-     "the login page needs no login",
-     DOCTOR_EACH,
-     PROBES(login),
-     {"location ^~ /_repogate/ { include repogate/repogate-to-gateway.conf; }   # without auth_request; likewise /outpost.goauthentik.io/",
-      "use_backend repogate if { path_beg /_repogate/ }   # before the question",
-      "handle /_repogate/* { reverse_proxy … }   # before forward_auth",
-      "a router for PathPrefix(`/_repogate`) without the middleware",
-      "a route for prefix /_repogate with ExtAuthzPerRoute {disabled: true}"}},
-    {"cache",
-     "C1 C2 C3",
-     "a decision is for one visitor",
-     DOCTOR_CACHE,
-     PROBES(cache),
-     {"no proxy_cache in location = /_repogate/auth/nginx; if it must be: proxy_cache_key $http_cookie$http_authorization$request_method$http_host$request_uri;",
-      "no cache-use in front of the question", NULL, NULL, NULL}},
-    {"secrets",
-     "L2 L4",
-     "tokens and the gateway's cookies stay away from workspaces",
-     DOCTOR_SECRETS,
-     PROBES(secrets),
-     {"proxy_set_header Cookie $repogate_pass_cookie; proxy_set_header Authorization $repogate_pass_authorization;", NULL, NULL,
-      NULL, NULL}},
-    {"redirects",
-     "R1 R2 R3 R4",
-     "no link leads to another host",
-     DOCTOR_EACH,
-     PROBES(redirects),
-     {"absolute_redirect off;   # and a default_server that answers other hosts with 421",
-      "http-request deny unless { hdr(host) -i dev.example.org }", NULL, NULL, NULL}},
+    {"echo", "", "the echo can be reached and seen", DOCTOR_EACH, PROBES(baseline)},
+    {"question", "A2 B7", "what the proxy asks about is what it was asked for", DOCTOR_QUESTION, PROBES(question)},
+    {"url", "A1 A2 A3 A6", "nobody can claim which URL a request is about", DOCTOR_EACH, PROBES(url)},
+    {"method", "A3 B6", "nobody can claim another method", DOCTOR_EACH, PROBES(method)},
+    {"address", "A7 A8", "nobody can claim another network address", DOCTOR_EACH, PROBES(address)},
+    {"host", "A4 A9 B8", "what is judged is this host", DOCTOR_EACH, PROBES(host)},
+    {"aliases", "A1 A4 H2", "no second spelling of such a header gets through", DOCTOR_EACH, PROBES(aliases)},
+    {"closed", "A2 E1", "the auth endpoints cannot be reached from outside", DOCTOR_EACH, PROBES(closed)},
+    {"path", "B1 B2 B3 B4 B7 B9 B10", "the path that is judged is the path that is routed", DOCTOR_EACH, PROBES(path)},
+    {"slashes", "B3 B7", "slashes are merged nowhere between judging and routing", DOCTOR_EACH, PROBES(slashes)},
+    {"identity", "H5 H9 H13", "nobody can say who they are by a header", DOCTOR_EACH, PROBES(identity)},
+    {"identity-aliases", "H1 H2 H3 H4", "nor by a second spelling of it", DOCTOR_EACH, PROBES(identity_aliases)},
+    {"connection", "H6", "Connection takes no header of the gateway's away", DOCTOR_EACH, PROBES(connection)},
+    {"framing", "H7 H8 H10 H11", "what two servers could read differently is refused or read alike", DOCTOR_EACH,
+     PROBES(framing)},
+    {"skipped", "D2 E3 E9 H9 H13", "every kind of request is asked about", DOCTOR_EACH, PROBES(skipped)},
+    {"anonymous", "D2 E1 E11", "nobody gets in without credentials", DOCTOR_EACH, PROBES(anonymous)},
+    {"answers", "E12", "whoever is not logged in is told so", DOCTOR_EACH, PROBES(answers)},
+    {"login", "E12", "the login page needs no login", DOCTOR_EACH, PROBES(login)},
+    {"cache", "C1 C2 C3", "a decision is for one visitor", DOCTOR_CACHE, PROBES(cache)},
+    {"secrets", "L2 L4", "tokens and the gateway's cookies stay away from workspaces", DOCTOR_SECRETS, PROBES(secrets)},
+    {"redirects", "R1 R2 R3 R4", "no link leads to another host", DOCTOR_EACH, PROBES(redirects)},
 };
 
 const size_t doctorchecks_count = N(doctorchecks);

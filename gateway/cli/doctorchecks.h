@@ -1,8 +1,8 @@
-/* doctorchecks: what `repogate doctor` sends, as tables: checks, the requests of each, and which lines of which proxy's configuration cure it.
+/* doctorchecks: what `repogate doctor` sends, as tables: checks, and the requests of each.
  *
  * Texts hold placeholders: {host} host[:port] of the URL, {origin} scheme and host, {echo} a path below the echo that no other run uses,
  * without its final slash, {name} its last segment, {session} the name of the session's cookie.
- * Threads: constants only. Source: THREATS A, B, C, H, L, R; PLATFORM 2.1 for the proxies' lines. */
+ * Threads: constants only. Source: THREATS A, B, C, E, H, L, R. */
 #pragma once
 
 #include "cli/doctorjudge.h"
@@ -26,8 +26,6 @@ struct doctor_probe {
 
 enum doctor_kind { DOCTOR_EACH, DOCTOR_QUESTION, DOCTOR_CACHE, DOCTOR_SECRETS };
 
-enum doctor_proxy { DOCTOR_NGINX, DOCTOR_HAPROXY, DOCTOR_CADDY, DOCTOR_TRAEFIK, DOCTOR_ENVOY, DOCTOR_PROXIES };
-
 struct doctor_check {
     const char *id;
     const char *threats; /* of THREATS, separated by blanks */
@@ -35,13 +33,10 @@ struct doctor_check {
     enum doctor_kind kind;
     const struct doctor_probe *probes;
     size_t n_probes;
-    const char *cures[DOCTOR_PROXIES]; /* lines of a configuration, NULL = none known */
 };
 
 extern const struct doctor_check doctorchecks[];
 extern const size_t doctorchecks_count;
-
-extern const char *const doctorchecks_proxy_names[DOCTOR_PROXIES];
 
 struct doctor_place {
     struct view host, origin, name;

@@ -128,7 +128,8 @@ static enum verdict judge_echo(const struct trial *t, char why[DOCTORJUDGE_WHY_M
     if (t->judge == JUDGE_CLAIM && went_around(t))
         return say(VERDICT_OPEN, why, "the header reached the gateway's auth endpoint: its answer was another than without it");
     if (is_unasked)
-        return say(VERDICT_OPEN, why, "the gateway was not asked about it, although it is about others");
+        return say(VERDICT_UNKNOWN, why,
+                   "it went to the gateway unasked, which judged it; whether workspaces' do cannot be seen");
     return say(VERDICT_SAFE, why, "let in, and judged as it was routed");
 }
 

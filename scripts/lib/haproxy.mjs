@@ -16,5 +16,5 @@ export async function startHaproxy({ dir, port, gatewayPort, topology, files = S
   if (!bind.test(shipped)) throw new Error('no bind line to replace');
   const file = join(dir, 'haproxy.cfg');
   await writeFile(file, shipped.replace(bind, `$1bind 127.0.0.1:${port}`));
-  return startFront('HAProxy', PROGRAM, ['-db', '-f', file], { port, cwd: SHIPPED, env: { ...process.env, REPOGATE_GATEWAY: `127.0.0.1:${gatewayPort}` } });
+  return startFront('HAProxy', PROGRAM, ['-db', '-f', file], { port, cwd: files, env: { ...process.env, REPOGATE_GATEWAY: `127.0.0.1:${gatewayPort}` } });
 }

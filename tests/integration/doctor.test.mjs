@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -67,9 +68,12 @@ const WORKSPACE = 'repogate-workspace.conf';
 const NO_CLAIMS = 'repogate-no-claims.conf';
 const GATEWAY = 'repogate-gateway.conf';
 const HAPROXY = 'repogate-gateway.cfg';
+const HAPROXY_ASKS = 'repogate-auth-request.cfg';
+const LUA = 'repogate.lua';
 const CADDY = 'repogate.caddy';
 const without = (file, line) => [file, line, ''];
 
+const asks = (line) => [CADDY, 'uri /_repogate/auth/caddy', `uri /_repogate/auth/caddy\n\t\t\t\t${line}`];
 const CACHE = 'proxy_cache_path auth-cache keys_zone=auth:1m;\n';
 const cachedBy = (key) => `proxy_cache auth;\n    proxy_cache_key ${key};\n    proxy_cache_valid 200 1m;\n    proxy_ignore_headers Cache-Control;\n    `;
 
@@ -187,6 +191,60 @@ const MISTAKES = [
       },
       'E12: the login path wants a login': { finds: 'login', edits: [[GATEWAY, /^location \/ \{/m, 'location = /_repogate/login {\n    return 401;\n}\nlocation / {']] },
       'C1: answers are cached by their address': { finds: 'cache', edits: [[HTTP, /^/, CACHE], [GATEWAY, 'location / {', `location / {\n    ${cachedBy('$request_uri')}proxy_set_header X-Cached 1;`], ['repogate-to-gateway.conf', 'proxy_buffering off;', '']] },
+    },
+  },
+  {
+    front: 'haproxy',
+    topology: 'auth-request',
+    mistakes: {
+      'A1: the URL is the client\'s word, if there is one': { finds: 'url', edits: [without(HAPROXY_ASKS, 'original|'), [LUA, '["x-original-url"] = {', '["x-original-url"] = {only(headers, "x-original-url") or ']] },
+      'A3: the method is the client\'s word, if there is one': { finds: 'method', edits: [without(HAPROXY_ASKS, 'original|'), [LUA, '["x-original-method"] = {', '["x-original-method"] = {only(headers, "x-original-method") or ']] },
+      'A8: the address is the client\'s word, if there is one': {
+        finds: 'address',
+        edits: [without(HAPROXY_ASKS, 'real-?ip|'), without(HAPROXY_ASKS, 'http-request set-header X-Real-IP %[src]'), [LUA, '["x-real-ip"] = {', '["x-real-ip"] = {only(headers, "x-real-ip") or ']],
+      },
+      'A2: the auth path can be reached from outside': { finds: 'closed', edits: [without(HAPROXY_ASKS, /http-request return status 404 .*/)] },
+      'B7: the path is decoded for the question': { finds: 'path', edits: [[LUA, 'headers = question_about(txn, headers, url)', 'headers = question_about(txn, headers, (url:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)))']] },
+      'B3: slashes are merged on the way to the workspace': { finds: 'slashes', edits: [[LUA, 'req_set_uri(judged.uri)', 'req_set_uri((judged.uri:gsub("//+", "/")))']] },
+      'H5: identity headers are added to the client\'s, not put in their place': {
+        finds: 'identity',
+        edits: [without(HAPROXY_ASKS, '(authentik|'), [HAPROXY_ASKS, 'repogate|policy', '(repogate|policy'], without(LUA, '"xauthentik", '), [LUA, 'txn.http:req_set_header(name, only(judged.headers, name) or "")\n    end\n    txn', 'txn.http:req_add_header(name, only(judged.headers, name) or "")\n    end\n    txn']],
+      },
+      'H1: names with an underscore are let through': {
+        finds: 'identity-aliases',
+        edits: [without(HAPROXY_ASKS, /http-request del-header '\[\^a-z0-9-\].*/), [LUA, 'is_removed(fold(name)) or name:find("[^a-z0-9-]")', 'is_removed((name:gsub("-", "")))']],
+      },
+      'H13: static files are taken from the workspace without asking': {
+        finds: 'skipped',
+        edits: [[HAPROXY_ASKS, 'use_backend workspace if', 'use_backend static if { path_end .css .js .png }\n    use_backend workspace if'], [HAPROXY_ASKS, /$/, '\nbackend static\n    server workspace WORKSPACE\n']],
+      },
+      'H6: the client\'s Connection is kept': { finds: 'connection', edits: [without(HAPROXY_ASKS, 'http-request del-header Connection unless is_websocket'), without(LUA, '"connection", ')] },
+      'C1: the decision is kept by its address': {
+        finds: 'cache',
+        edits: [[LUA, 'local response = core.httpclient():head({', 'Kept = Kept or {}\n    local response = Kept[url] or core.httpclient():head({'], [LUA, 'if not response or response.status ~= 200 then\n        return\n    end', 'if not response or response.status ~= 200 then\n        return\n    end\n    Kept[url] = response']],
+      },
+      'E12: the login path wants a login': { finds: 'login', edits: [[HAPROXY_ASKS, 'http-request lua.repogate_ask', 'http-request return status 401 if { path /_repogate/login }\n    http-request lua.repogate_ask']] },
+      'L2: the token goes on to the workspace': { finds: 'secrets', edits: [[LUA, '"authorization", "proxyauthorization"', '"proxyauthorization"']] },
+    },
+  },
+  {
+    front: 'caddy',
+    topology: 'auth-request',
+    mistakes: {
+      'A1: the URL is the client\'s word': { finds: 'url', edits: [without(CADDY, 'request_header -*forwarded*'), asks('header_up X-Forwarded-Uri {http.request.header.X-Forwarded-Uri}')] },
+      'A3: the method is the client\'s word': { finds: 'method', edits: [without(CADDY, 'request_header -*forwarded*'), asks('header_up X-Forwarded-Method {http.request.header.X-Forwarded-Method}')] },
+      'A8: the address is the client\'s word': { finds: 'address', edits: [without(CADDY, 'request_header -*forwarded*'), asks('trusted_proxies private_ranges')] },
+      'A2: the auth path can be reached from outside': { finds: 'closed', edits: [[CADDY, 'respond @repogate_auth 404', '']] },
+      'B7: the path is decoded for the question': { finds: 'path', edits: [asks('header_up X-Forwarded-Uri {path}')] },
+      'B3: slashes are merged on the way to the workspace': { finds: 'slashes', edits: [[CADDY, '^/[^/]+/[^/]+/[^/]+ ""', '^/[^/]+/[^/]+/[^/]+ ""\n\t\t\t\turi path_regexp /{2,} /']] },
+      'H1: names with an underscore are let through': { finds: 'identity-aliases', edits: [without(CADDY, 'request_header -*_*'), without(CADDY, 'request_header -*authentik*'), without(CADDY, 'request_header -*repogate*')] },
+      'H13: static files are taken from the workspace without asking': { finds: 'skipped', edits: [[CADDY, 'route @repogate_judged {', '@static path *.css *.js *.png\n\t\treverse_proxy @static WORKSPACE\n\t\troute @repogate_judged {']] },
+      'H6: the client\'s Connection is kept': { finds: 'connection', edits: [without(CADDY, 'request_header @repogate_no_websocket -Connection')] },
+      'E12: the login path is behind the question': {
+        finds: 'login',
+        edits: [[CADDY, 'route @repogate_judged {', 'forward_auth /_repogate/login {$REPOGATE_GATEWAY:127.0.0.1:8080} {\n\t\t\turi /_repogate/auth/caddy\n\t\t}\n\t\troute @repogate_judged {']],
+      },
+      'L2: the token goes on to the workspace': { finds: 'secrets', edits: [without(CADDY, 'header_up -Authorization')] },
     },
   },
   {
@@ -322,6 +380,10 @@ describeStand('what doctor says', { ...WITH_ECHO, provider: { people: [{ usernam
     assert.equal((await direct('')).status, 401);
     assert.equal((await direct(judged.id)).json().judged.id, judged.id, 'as from the proxy that asked');
     assert.equal((await echo({ 'x-repogate-decision-id': judged.id })).status, 401, 'through the proxy it is only a claim');
+    const stranger = http.get(`${the().gateway.url}/_repogate/echo/test/page`, { headers: { host, 'x-repogate-decision-id': judged.id }, localAddress: '127.0.0.2' });
+    const [answer] = await once(stranger, 'response');
+    answer.resume();
+    assert.equal(answer.statusCode, 401, 'only a trusted peer is a proxy');
   });
 
   test('A2: what is not quite the echo is our own path, and refused', async () => {

@@ -1,4 +1,5 @@
 #include "cli/doctorchecks.h"
+#include "cli/doctorcures.h"
 
 #include "support.h"
 
@@ -62,11 +63,12 @@ START_TEST(each_request_is_complete_and_harmless)
 }
 END_TEST
 
-START_TEST(each_check_has_a_name_of_its_own_and_a_cure_for_nginx)
+START_TEST(each_check_has_a_name_of_its_own_and_a_cure)
 {
     for (size_t i = 0; i < doctorchecks_count; i++) {
         ck_assert_uint_gt(doctorchecks[i].n_probes, 0);
-        ck_assert(i == 0 || doctorchecks[i].cures[DOCTOR_NGINX] != NULL);
+        for (int p = DOCTOR_NGINX; i > 0 && p <= DOCTOR_CADDY; p++)
+            ck_assert_ptr_nonnull(doctorcures_find(doctorchecks[i].id, (enum doctor_proxy)p));
         for (size_t k = 0; k < i; k++)
             ck_assert_str_ne(doctorchecks[i].id, doctorchecks[k].id);
     }
@@ -93,7 +95,7 @@ int main(void)
     TCase *tc = tcase_create("doctorchecks");
     tcase_add_test(tc, an_ordinary_request_is_ordinary);
     tcase_add_test(tc, each_request_is_complete_and_harmless);
-    tcase_add_test(tc, each_check_has_a_name_of_its_own_and_a_cure_for_nginx);
+    tcase_add_test(tc, each_check_has_a_name_of_its_own_and_a_cure);
     tcase_add_test(tc, the_cookie_is_the_one_of_the_scheme);
     suite_add_tcase(s, tc);
     return support_run(s);

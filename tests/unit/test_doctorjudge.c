@@ -149,10 +149,13 @@ END_TEST
 
 /* ---- around the question ---- */
 
-START_TEST(H13_a_kind_of_request_that_is_not_asked_about_is_open)
+START_TEST(H13_a_kind_of_request_that_is_not_asked_about_is_not_safe)
 {
     make_echo(&seen, false);
+    ck_assert_int_eq(judge(JUDGE_UNASKED), VERDICT_UNKNOWN);
+    add(&seen.arrived, "X-authentik-email", DOCTOR_FORGED);
     ck_assert_int_eq(judge(JUDGE_UNASKED), VERDICT_OPEN);
+    seen.arrived.n--;
     ck_assert_int_eq(judge(JUDGE_CLAIM), VERDICT_OPEN);
     ck_assert_int_eq(judge(JUDGE_REQUEST), VERDICT_SAFE);
     make_echo(&baseline, false);
@@ -326,7 +329,7 @@ int main(void)
     tcase_add_loop_test(tc, what_reaches_a_gateway_that_routes_is_its_own_matter, 0, COUNT(forged));
     tcase_add_test(tc, H6_what_the_gateway_says_must_arrive);
     tcase_add_test(tc, H10_two_lengths_are_open);
-    tcase_add_test(tc, H13_a_kind_of_request_that_is_not_asked_about_is_open);
+    tcase_add_test(tc, H13_a_kind_of_request_that_is_not_asked_about_is_not_safe);
     tcase_add_test(tc, a_refusal_is_safe_only_where_others_are_let_in);
     tcase_add_loop_test(tc, judges_nobody_by_the_status, 0, COUNT(statuses));
     tcase_add_test(tc, E1_nobody_sees_an_echo);
