@@ -3,6 +3,7 @@
 #include "app_assertion.h"
 #include "app_policy.h"
 #include "handlers/echo.h"
+#include "pages/logo.h"
 #include "util/cleanup.h"
 #include "util/epoch.h"
 #include "util/log.h"
@@ -34,6 +35,7 @@ struct app {
     struct secretfile *client_secret;
     struct driver *driver;
     char *redirect_uri;
+    struct logo logo;
     struct worker workers[WORKERS_MAX];
     size_t n_workers;
     struct app_assertion assertion;
@@ -202,6 +204,11 @@ static int make_shared(struct app *a)
         return unable("no memory", "logouts", err);
     if (c->doctor.enabled && (err = echo_new(&gw->echo)) != GW_OK)
         return unable("no memory", "echo", err);
+    if (c->server.logo_file[0] != '\0') {
+        if ((err = logo_load(c->server.logo_file, &a->logo)) != GW_OK)
+            return unable("server.logo_file is no PNG, JPEG, WebP or SVG of at most 128 KiB", c->server.logo_file, err);
+        gw->logo = &a->logo;
+    }
     struct sessions_spec spec = {
         .store = gw->store,
         .jobs = gw->jobs,
@@ -372,6 +379,7 @@ static void tear_down(struct app *a)
     driver_free(a->driver);
     seal_ring_free(a->ring);
     config_free(a->config);
+    logo_deinit(&a->logo);
     free(a->redirect_uri);
 }
 

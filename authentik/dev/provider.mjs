@@ -399,7 +399,19 @@ class DevProvider {
       ctx.body = loginPage({ action: ctx.path, username: form.get('username') ?? '', error: 'Wrong user name or password.' });
       return;
     }
+    await this.#endOther(ctx, interaction, person);
     await this.#resume(ctx, { login: { accountId: person.sub, amr: person.amr ?? ['pwd'] } });
+  }
+
+  // Whoever logs in takes the browser over: the session of somebody else ends, as in Authentik. (oidc-provider would ask on a page of its own.)
+  async #endOther(ctx, interaction, person) {
+    const session = await this.#oidc.Session.get(ctx);
+    if (!session.accountId || session.accountId === person.sub) return;
+    if (interaction.session) {
+      delete interaction.session.uid;
+      await interaction.save(interaction.exp - Math.floor(Date.now() / 1000));
+    }
+    await this.endSession(session.uid);
   }
 
   async #resume(ctx, result) {

@@ -286,6 +286,8 @@ static void build_server(struct builder *b)
     c->server.logins_per_minute = build_per_minute(b, CONFKEY_SERVER_LOGINS_PER_MINUTE);
     c->server.anonymous_per_minute = build_per_minute(b, CONFKEY_SERVER_ANONYMOUS_PER_MINUTE);
     c->server.contact = keep_text(b, CONFKEY_SERVER_CONTACT);
+    c->server.product_name = keep_nonempty(b, CONFKEY_SERVER_PRODUCT_NAME);
+    c->server.logo_file = keep_text(b, CONFKEY_SERVER_LOGO_FILE);
 }
 
 static bool is_scope(const char *text)
@@ -677,6 +679,9 @@ static void load_files(struct owned *o, struct confreport *r)
     try_secret(o, r, CONFKEY_SESSION_DSN_FILE, c->session.dsn_file, 0);
     try_secret(o, r, CONFKEY_SERVER_PROXY_SECRET_FILE, c->server.proxy_secret_file, 0);
     try_secret(o, r, CONFKEY_SERVER_ADMIN_TOKEN_FILE, c->server.admin_token_file, CONFIG_ADMIN_TOKEN_MIN);
+    if (c->server.logo_file[0] != '\0' && access(c->server.logo_file, R_OK) != 0)
+        confreport_error(r, o->doc.values[CONFKEY_SERVER_LOGO_FILE].self.at, "server.logo_file",
+                         "%s: %s: expected a readable picture", c->server.logo_file, strerror(errno));
     if (c->oidc.ca_file[0] != '\0' && access(c->oidc.ca_file, R_OK) != 0)
         confreport_error(r, o->doc.values[CONFKEY_OIDC_CA_FILE].self.at, "oidc.ca_file", "%s: %s: expected a readable PEM file",
                          c->oidc.ca_file, strerror(errno));

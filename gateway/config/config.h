@@ -48,6 +48,8 @@ struct config {
         unsigned logins_per_minute;    /* from one address: 1 to 1,000,000 */
         unsigned anonymous_per_minute; /* likewise: requests of nobody known */
         char *contact;
+        char *product_name; /* not empty */
+        char *logo_file;
     } server;
     struct {
         char *issuer;

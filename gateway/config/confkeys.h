@@ -48,6 +48,9 @@ enum confkey_type {
       "Requests that one client address (IPv6: one /64) may make in a minute without being known, for what needs a login; "     \
       "more are refused (`rate_limited`). Bad tokens count, whoever is logged in does not.")                                    \
     X(SERVER_CONTACT, "server.contact", TEXT, "", "", "", "Whom to ask, shown on pages that refuse.")                           \
+    X(SERVER_PRODUCT_NAME, "server.product_name", TEXT, "Repogate", "", "", "What this service is called on its pages.")        \
+    X(SERVER_LOGO_FILE, "server.logo_file", PATH, "", "", "",                                                                   \
+      "PNG, JPEG, WebP or SVG of at most 128 KiB, shown beside the name.")                                                      \
     X(OIDC_ISSUER, "oidc.issuer", URL, NULL, "", "",                                                                            \
       "Authentik's issuer, to the byte as it stands in its tokens, trailing slash included.")                                   \
     X(OIDC_INTERNAL_URL, "oidc.internal_url", URL, "", "", "",                                                                  \

@@ -24,6 +24,8 @@
 
 enum { GATEWAY_CORES_MAX = 64, CORE_RECORD_MAX = JOURNAL_LINE_MAX, CORE_QUERY_KEY_BYTES = 32 };
 
+struct logo;
+
 struct gateway {
     const struct config *config;
     struct jobs *jobs;
@@ -42,6 +44,7 @@ struct gateway {
     struct echo *echo;                       /* NULL = there is none (doctor.enabled); handlers/echo.h */
     uint8_t query_key[CORE_QUERY_KEY_BYTES]; /* for the digests of query strings in the log */
     struct throttle *bad_tokens;             /* logout tokens and admin tokens that are none, per client address */
+    const struct logo *logo;                 /* NULL = none */
     struct secretfile *admin_token;          /* NULL = no admin API */
     struct core *cores[GATEWAY_CORES_MAX];   /* all of them, once they run */
     size_t n_cores;

@@ -20,6 +20,7 @@ void handle_echo(struct exchange *x);                 /* echo.c: what reached th
 void handle_portal(struct exchange *x);               /* portal.c: open a repository */
 void handle_open(struct exchange *x);                 /* portal.c: where its form leads */
 void handle_style(struct exchange *x);                /* health.c and below: what needs no person */
+void handle_logo(struct exchange *x);
 void handle_health(struct exchange *x);
 void handle_ping(struct exchange *x);
 void handle_ready(struct exchange *x);

@@ -1,4 +1,4 @@
-/* What answers without a person: health, readiness, metrics, the stylesheet. */
+/* What answers without a person: health, readiness, metrics. */
 #include "handlers/handlers.h"
 #include "handlers/reply.h"
 #include "util/meter.h"
@@ -47,14 +47,4 @@ void handle_metrics(struct exchange *x)
     struct buf out = BUF(METRICS_MAX_BYTES);
     meter_format(&out);
     reply_json(x, 200, VIEW("text/plain; version=0.0.4; charset=utf-8"), &out);
-}
-
-void handle_style(struct exchange *x)
-{
-    x->response.status = 200;
-    response_put(&x->response, "Content-Type", VIEW("text/css; charset=utf-8"));
-    response_put(&x->response, "Cache-Control", VIEW("public, max-age=3600"));
-    response_put(&x->response, "X-Content-Type-Options", VIEW("nosniff"));
-    x->response.body = page_style();
-    exchange_reply(x);
 }

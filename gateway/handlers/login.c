@@ -59,6 +59,12 @@ static void drop_old_attempts(struct exchange *x, size_t new_bytes)
         reply_set_cookie(x, cookies[drops[i]].name, VIEW_NONE, 0);
 }
 
+static bool is_asked_for_fresh(struct exchange *x)
+{
+    struct view value;
+    return form_get(rd_own_query(x->request.uri.query), VIEW(LOGIN_FRESH_FIELD), &x->arena, &value) == FORM_ONE;
+}
+
 static enum gw_err make_attempt(const struct login *l, struct buf *name, struct buf *value, struct buf *url)
 {
     struct exchange *x = l->x;
@@ -78,8 +84,10 @@ static enum gw_err make_attempt(const struct login *l, struct buf *name, struct 
         err = pending_seal(gw->ring, &p, value);
     if (err != GW_OK)
         return err;
-    struct provider_authorize a = {
-        .state = view_of(p.state), .nonce = view_of(p.nonce), .code_challenge = view_of(challenge), .is_prompted = is_stronger};
+    struct provider_authorize a = {.state = view_of(p.state),
+                                   .nonce = view_of(p.nonce),
+                                   .code_challenge = view_of(challenge),
+                                   .is_prompted = is_stronger || is_asked_for_fresh(x)};
     if (is_stronger)
         a.max_age_s = l->need.what.max_age_s;
     return provider_authorize_url(x->core->provider, &a, url);

@@ -4,6 +4,7 @@
  * it comes to knows that it was there. */
 #include "handlers/handlers.h"
 #include "handlers/identify.h"
+#include "handlers/rd.h"
 #include "handlers/recorder.h"
 #include "handlers/reply.h"
 #include "http/cookie.h"
@@ -19,6 +20,7 @@ struct logout {
     struct exchange *x;
     const struct principal *who;
     bool everywhere;
+    struct view switch_to; /* where somebody else, logged in instead, goes on; p == NULL: nobody is to */
 };
 
 /* ---- the way to the provider and back ---- */
@@ -118,6 +120,17 @@ static void record(struct logout *l, const char *outcome, const char *reason, st
             .type = "logout", .outcome = outcome, .reason = reason, .reason_text = text, .who = l->who, .sessions = &sessions});
 }
 
+/* The provider would log the same person in again without a question, so it is told to ask (login.c). What `switch` holds is judged there, as
+ * any address to go on to. */
+static void reply_other_login(struct exchange *x, struct view target)
+{
+    struct buf link = BUF(4 * URI_MAX);
+    buf_puts(&link, "/_repogate/login?" LOGIN_FRESH_FIELD "=1&rd=");
+    buf_put_percent(&link, target.n > RD_MAX_BYTES ? VIEW("/") : target);
+    reply_redirect(x, 303, buf_ok(&link) ? arena_copy(&x->arena, buf_view(&link)) : VIEW_NONE);
+    buf_deinit(&link);
+}
+
 static void on_ended(void *arg, enum gw_err err, struct view id_token)
 {
     struct logout *l = arg;
@@ -137,7 +150,10 @@ static void on_ended(void *arg, enum gw_err err, struct view id_token)
         return;
     }
     reply_set_cookie(x, view_of(x->core->gateway->cookie_name), VIEW_NONE, 0);
-    if (l->everywhere && put_end_session(x, id_token, &url) == GW_OK) {
+    if (l->switch_to.p != NULL) {
+        record(l, "ok", "asked", VIEW("to log in as somebody else"), false);
+        reply_other_login(x, l->switch_to);
+    } else if (l->everywhere && put_end_session(x, id_token, &url) == GW_OK) {
         record(l, "ok", "asked", VIEW_NONE, true);
         reply_redirect(x, 303, arena_copy(&x->arena, buf_view(&url)));
     } else {
@@ -178,6 +194,8 @@ static void act(struct identify *i, enum identified found)
     }
     *l = (struct logout){
         .x = x, .who = i->who, .everywhere = form_get(x->form, VIEW("everywhere"), &x->arena, &everywhere) == FORM_ONE};
+    if (form_get(x->form, VIEW("switch"), &x->arena, &l->switch_to) != FORM_ONE)
+        l->switch_to = VIEW_NONE;
     enum gw_err err = session_end(x->core->gateway->sessions, x->core->loop, cookie, on_ended, l);
     if (err != GW_OK)
         on_ended(l, err, VIEW_NONE);

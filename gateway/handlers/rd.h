@@ -7,6 +7,9 @@
  * Never below our own prefixes. Threads: values. Source: DESIGN 5; WHATWG URL for what browsers take for a host. */
 #pragma once
 
+/* In the query of a login, before `rd`: whoever the provider knows is to be asked for anew, since it is to be somebody else. */
+#define LOGIN_FRESH_FIELD "fresh"
+
 #include "util/arena.h"
 #include "util/uri.h"
 

@@ -96,12 +96,22 @@ void reply_set_cookie(struct exchange *x, struct view name, struct view value, i
 struct page_frame reply_frame(const struct exchange *x, const struct principal *who)
 {
     return (struct page_frame){
+        .product = view_of(x->core->gateway->config->server.product_name),
+        .has_logo = x->core->gateway->logo != NULL,
         .contact = view_of(x->core->gateway->config->server.contact),
         .username = who == NULL ? VIEW_NONE : principal_username(who),
     };
 }
 
 /* ---- problems ---- */
+
+static void put_member(struct buf *out, const char *name, struct view value)
+{
+    if (value.n == 0)
+        return;
+    buf_printf(out, ",\"%s\":", name);
+    buf_put_json(out, value);
+}
 
 static void put_problem_json(struct buf *out, const struct reply_problem *p)
 {
@@ -113,10 +123,10 @@ static void put_problem_json(struct buf *out, const struct reply_problem *p)
     buf_put_json(out, view_of(p->text));
     buf_puts(out, ",\"reason\":");
     buf_put_json(out, view_of(p->reason));
-    if (p->decision_id.n > 0) {
-        buf_puts(out, ",\"decision_id\":");
-        buf_put_json(out, p->decision_id);
-    }
+    put_member(out, "decision_id", p->decision_id);
+    put_member(out, "user", p->user);
+    put_member(out, "resource", p->resource);
+    put_member(out, "contact", p->contact);
     buf_puts(out, "}\n");
 }
 
@@ -310,17 +320,32 @@ static void redirect_to_login(struct gate *g)
     reply_redirect(g->x, 302, login_link(g, view_of(g->x->core->gateway->config->server.public_url), VIEW_NONE));
 }
 
+static struct view resource_of(const struct gate *g)
+{
+    return g->has_repo ? view_of(g->repo.full) : g->original.uri.path;
+}
+
+/* Where somebody else goes on: the same address, unless it is too long to come back to. */
+static struct view target_of(struct gate *g)
+{
+    const struct uri *u = &g->original.uri;
+    const struct view parts[] = {u->path, u->query.p == NULL ? VIEW_NONE : VIEW("?"), u->query};
+    struct view target = arena_join(&g->x->arena, parts, 3);
+    return target.n == 0 || target.n > RD_MAX_BYTES ? VIEW("/") : target;
+}
+
 static void reply_denied_page(struct gate *g, struct view message)
 {
     struct buf out = BUF(PAGE_MAX_BYTES);
     struct page_frame frame = reply_frame(g->x, g->identify.who);
     bool is_login_weak = strcmp(g->reason, "step_up_failed") == 0;
     struct page_denied page = {
-        .what = g->has_repo ? view_of(g->repo.full) : g->original.uri.path,
+        .what = resource_of(g),
         .reason = view_of(g->reason),
         .message = message,
         .decision_id = view_of(g->id),
         .login_href = is_login_weak ? login_link(g, VIEW_NONE, VIEW(STRONGER_FIELD "=1&")) : VIEW_NONE,
+        .target = g->identify.session == NULL ? VIEW_NONE : target_of(g), /* a token is nobody's to switch */
     };
     page_put_denied(&out, &frame, &page);
     reply_html(g->x, 403, &out);
@@ -376,8 +401,11 @@ static void reply_in_full(struct gate *g, enum voice voice)
             reply_denied_page(g, view_of(message));
             return;
         }
-        p.title = "Access denied";
-        p.text = message != NULL ? message : "The policy does not allow this.";
+        p.title = text(TEXT_ACCESS_DENIED);
+        p.text = message != NULL ? message : text(TEXT_NOT_ALLOWED);
+        p.user = principal_username(g->identify.who);
+        p.resource = resource_of(g);
+        p.contact = view_of(x->core->gateway->config->server.contact);
         break;
     case OUTCOME_MALFORMED:
         p.title = "Address not understood";

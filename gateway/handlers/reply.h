@@ -18,6 +18,7 @@ struct reply_problem {
     const char *title, *text;
     const char *retry_href; /* or NULL */
     struct view decision_id;
+    struct view user, resource, contact; /* who was refused what, and whom to ask: in problem details, where not empty */
 };
 /* A page or problem details, whichever the client wants. */
 void reply_problem(struct exchange *x, const struct reply_problem *p);

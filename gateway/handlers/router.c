@@ -35,6 +35,7 @@ static const struct route public_routes[] = {
     ROUTE("/_repogate/open", GET, ROUTER_BODY_IGNORED, handle_open),
     ROUTE("/_repogate/unreachable", GET, ROUTER_BODY_IGNORED, handle_unreachable),
     ROUTE("/_repogate/style.css", GET, ROUTER_BODY_IGNORED, handle_style),
+    ROUTE("/_repogate/logo", GET, ROUTER_BODY_IGNORED, handle_logo),
     ROUTE("/", GET, ROUTER_BODY_IGNORED, handle_portal),
     ROUTE("/health", GET, ROUTER_BODY_IGNORED, handle_health),
     ROUTE("/outpost.goauthentik.io/ping", GET, ROUTER_BODY_IGNORED, handle_ping),

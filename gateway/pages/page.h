@@ -1,17 +1,23 @@
-/* page: renders the pages that people see: plain HTML, one stylesheet, nothing else to load.
+/* page: renders the pages that people see: plain HTML, one stylesheet and the operators' logo, nothing else to load.
  *
  * Shape: each function appends a whole HTML document. Every value is escaped. Pages work without JavaScript, on a phone, by
- * keyboard, in light and dark; the strict Content-Security-Policy is set by handlers/reply.
+ * keyboard, in light and dark; what they say is in pages/text; the strict Content-Security-Policy is set by handlers/reply.
  * Errors: the buffer's. Threads: any. */
 #pragma once
 
+#include "pages/logo.h"
+#include "pages/text.h"
 #include "util/buf.h"
 
 enum { PAGE_MAX_BYTES = 64 * 1024 };
 
 #define PAGE_STYLE_PATH "/_repogate/style.css"
 
+#define PAGE_LOGO_PATH "/_repogate/logo"
+
 struct page_frame {
+    struct view product; /* server.product_name */
+    bool has_logo;
     struct view contact;  /* server.contact, shown on denied and error pages; may be empty */
     struct view username; /* who is logged in; empty = nobody */
 };
@@ -33,6 +39,7 @@ struct page_denied {
     struct view message; /* the policy's message, or hint; may be empty */
     struct view decision_id;
     struct view login_href; /* where another login may change that; empty = nowhere */
+    struct view target;     /* where somebody else, logged in instead, goes on; empty = that is not offered */
 };
 void page_put_denied(struct buf *out, const struct page_frame *f, const struct page_denied *d);
 

@@ -1,6 +1,7 @@
 // A person's way in Debian's Chromium, through NGINX: log in, see the workspace and its clock, be refused, open a repository from the portal,
 // log out; by mouse and by keyboard alone. SCREENSHOTS=directory keeps pictures of every page, light, dark and on a phone.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +18,12 @@ const LOOKS = {
 };
 const PATIENCE = 15000;
 const shots = process.env.SCREENSHOTS;
+const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64" viewBox="0 0 64 64"><rect width="64" height="64" rx="14" fill="#0b5f67"/><path d="M18 44V20h28v24" fill="none" stroke="#fff" stroke-width="6"/></svg>';
+
+function branded(dir) {
+  writeFileSync(join(dir, 'logo.svg'), LOGO);
+  return { server: { contact: 'platform@example.org', logo_file: join(dir, 'logo.svg') } };
+}
 
 for (const topology of TOPOLOGIES) {
   describe(`a person's way (${topology})`, { timeout: 120000 }, () => {
@@ -72,7 +79,7 @@ for (const topology of TOPOLOGIES) {
       return { tag: element.tagName, id: element.id, text: element.textContent.trim(), isVisible: outlineStyle !== 'none' && outlineWidth !== '0px' };
     });
 
-    before(async () => { stand = await startStand({ variant: variant(), topology, host: 'localhost', config: { server: { contact: 'platform@example.org' } } }); });
+    before(async () => { stand = await startStand({ variant: variant(), topology, host: 'localhost', config: branded }); });
     after(async () => {
       await quit();
       await closeStand(stand);
@@ -109,6 +116,7 @@ for (const topology of TOPOLOGIES) {
       const [id] = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/.exec(text);
       const [line] = await stand.auditUntil((entry) => entry.id === id);
       assert.deepEqual([line.decision, line.subject.username, line.resource.name], ['deny', 'dave', 'vault']);
+      assert.deepEqual(await page.evaluate(() => [...document.images].map(({ complete, naturalWidth }) => complete && naturalWidth > 0)), [true], 'the logo is shown');
       await shoot('denied');
       const answer = await page.reload();
       assert.equal(answer.status(), 403);
@@ -179,6 +187,19 @@ for (const topology of TOPOLOGIES) {
       assert.ok((await brightness()) < 80);
       await page.emulateMedia({ colorScheme: 'light' });
       assert.ok((await brightness()) > 200);
+    });
+
+    test('whoever is refused goes on as somebody else, at the same address', async () => {
+      await page.goto(at('/github/acme/vault/?folder=%2Fsrc'));
+      assert.match(await page.textContent('main'), /logged in as dave/);
+      await page.focus('text=Log in as somebody else');
+      assert.equal((await focused()).isVisible, true);
+      await page.keyboard.press('Enter');
+      await page.waitForSelector('input[name=username]');
+      assert.equal(new URL(page.url()).origin, stand.provider.url);
+      await logIn('dora');
+      await page.waitForURL(at('/github/acme/vault/?folder=%2Fsrc'));
+      assert.match(await page.textContent('p'), /Dora Developer/);
     });
 
     test('logging out ends it: the workspace asks for a login again', async () => {
