@@ -70,10 +70,7 @@ static void begin_again(struct callback *c, const char *why)
 {
     struct exchange *x = c->x;
     if (again_is_marked(x)) {
-        fail(
-            c, 400, "bad_state", "This login could not be finished",
-            "It was begun in another browser, took too long, or was used before. Close other tabs and begin again; cookies must be allowed.",
-            view_of(why));
+        fail(c, 400, "bad_state", text_of(TEXT_LOGIN_UNFINISHED), text_of(TEXT_LOGIN_STALE), view_of(why));
         return;
     }
     recorder_event(
@@ -131,14 +128,14 @@ static void on_created(void *arg, enum gw_err err, struct view cookie)
         return;
     }
     if (err != GW_OK) {
-        fail(c, 503, "store_unavailable", "Logging in is not possible at the moment",
-             "Your session could not be stored. Try again in a moment.", view_of(gw_err_name(err)));
+        fail(c, 503, "store_unavailable", text_of(TEXT_LOGIN_IMPOSSIBLE), text_of(TEXT_SESSION_NOT_STORED),
+             view_of(gw_err_name(err)));
         return;
     }
     if (!recorder_event(x, &(struct recorder_event){.type = "login", .outcome = "ok", .reason = "logged_in", .who = c->who})) {
         enum gw_err ended = session_end(gw->sessions, x->core->loop, cookie, ignore_ended, NULL);
-        fail(c, 503, "audit_unavailable", "Logging in is not possible at the moment",
-             "The audit log cannot be written, and nobody is let in without it.", view_of(gw_err_name(ended)));
+        fail(c, 503, "audit_unavailable", text_of(TEXT_LOGIN_IMPOSSIBLE), text_of(TEXT_LOGIN_NOT_RECORDED),
+             view_of(gw_err_name(ended)));
         return;
     }
     meter_inc(METER_LOGIN_OK);
@@ -162,16 +159,15 @@ static void on_redeemed(void *arg, enum gw_err err, const char *detail, const st
     struct exchange *x = c->x;
     if (err != GW_OK) {
         bool is_down = err == GW_E_TIMEOUT || err == GW_E_IO || err == GW_E_LIMIT;
-        fail(c, is_down ? 503 : 502, is_down ? "provider_unavailable" : "login_refused", "This login could not be finished",
-             "The identity provider did not confirm it. Try again; if it happens again, tell the operators.", view_of(detail));
+        fail(c, is_down ? 503 : 502, is_down ? "provider_unavailable" : "login_refused", text_of(TEXT_LOGIN_UNFINISHED),
+             text_of(TEXT_LOGIN_NOT_CONFIRMED), view_of(detail));
         return;
     }
     c->who = principal_ref(login->who);
     int64_t retry_s;
     if (!ratelimit_admits_person(x, c->who, &retry_s)) {
         ratelimit_put_retry(x, retry_s);
-        fail(c, 429, "rate_limited", "Too many logins",
-             "You have logged in too often within a minute. Wait a moment, then try again.",
+        fail(c, 429, "rate_limited", text_of(TEXT_TOO_MANY_LOGINS), text_of(TEXT_TOO_MANY_LOGINS_OF_ONE),
              VIEW("too many sessions of one person"));
         return;
     }
@@ -208,8 +204,7 @@ static void on_used(void *arg, enum gw_err err)
         err = provider_redeem(c->x->core->provider, c->code, view_of(c->pending.verifier), view_of(c->pending.nonce), on_redeemed,
                               c);
     else {
-        fail(c, 503, "store_unavailable", "Logging in is not possible at the moment",
-             "The session store does not answer. Try again in a moment.", view_of(gw_err_name(err)));
+        fail(c, 503, "store_unavailable", text_of(TEXT_LOGIN_IMPOSSIBLE), text_of(TEXT_STORE_SILENT), view_of(gw_err_name(err)));
         return;
     }
     if (err != GW_OK)
@@ -242,30 +237,23 @@ static const char *open_attempt(struct callback *c, struct view state)
 static const struct said {
     const char *error;
     int status;
-    const char *reason, *text;
+    const char *reason;
+    enum text_id text;
 } said[] = {
-    {"access_denied", 403, "provider_refused", "You have no access to this application, or the login was cancelled."},
-    {"login_required", 403, "provider_refused", "The identity provider wants you to log in there first. Try again."},
-    {"interaction_required", 403, "provider_refused",
-     "The identity provider has a question that only you can answer. Try again."},
-    {"consent_required", 403, "provider_refused", "The identity provider wants your consent first. Try again."},
-    {"account_selection_required", 403, "provider_refused",
-     "The identity provider wants you to choose an account first. Try again."},
-    {"unmet_authentication_requirements", 403, "step_up_failed",
-     "The identity provider cannot log you in as strongly as is needed here."},
-    {"temporarily_unavailable", 503, "provider_unavailable",
-     "The identity provider takes no logins at the moment. Try again in a few minutes."},
-    {"server_error", 502, "provider_unavailable",
-     "Something went wrong at the identity provider. Try again; if it happens again, tell the operators."},
-    {"invalid_request", 502, "login_refused", NULL},
-    {"invalid_scope", 502, "login_refused", NULL},
-    {"unauthorized_client", 502, "login_refused", NULL},
-    {"unsupported_response_type", 502, "login_refused", NULL},
+    {"access_denied", 403, "provider_refused", TEXT_SAID_DENIED},
+    {"login_required", 403, "provider_refused", TEXT_SAID_LOGIN},
+    {"interaction_required", 403, "provider_refused", TEXT_SAID_INTERACTION},
+    {"consent_required", 403, "provider_refused", TEXT_SAID_CONSENT},
+    {"account_selection_required", 403, "provider_refused", TEXT_SAID_ACCOUNT},
+    {"unmet_authentication_requirements", 403, "step_up_failed", TEXT_SAID_UNMET},
+    {"temporarily_unavailable", 503, "provider_unavailable", TEXT_SAID_BUSY},
+    {"server_error", 502, "provider_unavailable", TEXT_SAID_BROKEN},
+    {"invalid_request", 502, "login_refused", TEXT_SAID_TO_OPERATORS},
+    {"invalid_scope", 502, "login_refused", TEXT_SAID_TO_OPERATORS},
+    {"unauthorized_client", 502, "login_refused", TEXT_SAID_TO_OPERATORS},
+    {"unsupported_response_type", 502, "login_refused", TEXT_SAID_TO_OPERATORS},
 };
-static const struct said said_else = {"", 403, "provider_refused",
-                                      "It may be that you have no access to this application, or that the login was cancelled."};
-#define SAID_TO_OPERATORS \
-    "The identity provider does not understand how this gateway asks for a login. Only the operators can put that right."
+static const struct said said_else = {"", 403, "provider_refused", TEXT_SAID_ELSE};
 
 static const struct said *find_said(struct view error)
 {
@@ -299,12 +287,12 @@ static void provider_said_no(struct callback *c, struct view error)
     form_get(c->x->request.uri.query, VIEW("error_description"), a, &detail);
     const struct said *s = find_said(error);
     struct view whole[] = {error, VIEW(": "), detail};
-    struct view shown[] = {view_of(s->text == NULL ? SAID_TO_OPERATORS : s->text), VIEW(" It said: "), quote(a, error),
+    struct view shown[] = {view_of(text_of(s->text)), view_of(text_of(TEXT_IT_SAID)), quote(a, error),
                            detail.n > 0 ? VIEW(", ") : VIEW_NONE, quote(a, detail)};
     struct view text = arena_join(a, shown, 5);
     if (s->status == 503)
         response_put(&c->x->response, "Retry-After", VIEW("60"));
-    fail(c, s->status, s->reason, "The identity provider refused this login", text.p == NULL ? shown[0].p : text.p,
+    fail(c, s->status, s->reason, text_of(TEXT_PROVIDER_REFUSED), text.p == NULL ? shown[0].p : text.p,
          arena_join(a, whole, detail.n > 0 ? 3 : 1));
 }
 

@@ -209,8 +209,8 @@ static void reply_too_long(struct exchange *x)
     reply_problem(x, &(struct reply_problem){
                          .status = 414,
                          .reason = "malformed_request",
-                         .title = "Too long for an echo",
-                         .text = "An echo answers addresses of up to 2048 bytes.",
+                         .title = text_of(TEXT_ECHO_TOO_LONG),
+                         .text = text_of(TEXT_ECHO_CAP),
                      });
 }
 

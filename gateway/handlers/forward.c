@@ -30,15 +30,14 @@ static void reply_no_workspace(struct exchange *x, bool is_late, struct view dec
     meter_inc(METER_PROXY_FAILED);
     response_reset(&x->response);
     response_put(&x->response, "Retry-After", VIEW("5"));
-    reply_problem(
-        x, &(struct reply_problem){
-               .status = is_late ? 504 : 502,
-               .reason = is_late ? "workspace_timeout" : "workspace_unreachable",
-               .title = is_late ? "The workspace does not answer" : "The workspace cannot be reached",
-               .text = "You are allowed in, but the workspace behind this address is not answering. It may still be starting.",
-               .retry_href = "",
-               .decision_id = decision_id,
-           });
+    reply_problem(x, &(struct reply_problem){
+                         .status = is_late ? 504 : 502,
+                         .reason = is_late ? "workspace_timeout" : "workspace_unreachable",
+                         .title = is_late ? text_of(TEXT_WORKSPACE_LATE) : text_of(TEXT_WORKSPACE_UNREACHABLE),
+                         .text = text_of(TEXT_WORKSPACE_DOWN),
+                         .retry_href = "",
+                         .decision_id = decision_id,
+                     });
 }
 
 /* Where NGINX routes, it is NGINX that finds the workspace down; the page is ours all the same. */
@@ -150,7 +149,7 @@ static void refuse_origin(struct exchange *x)
     reply_problem(x, &(struct reply_problem){
                          .status = 403,
                          .reason = "origin_mismatch",
-                         .title = "Refused",
+                         .title = text_of(TEXT_REFUSED),
                          .text = "WebSockets are opened from the workspace's own pages only.",
                      });
 }

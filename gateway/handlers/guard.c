@@ -29,8 +29,8 @@ static void refuse(struct exchange *x, const char *reason, const char *detail)
     reply_problem_json(x, &(struct reply_problem){
                               .status = 403,
                               .reason = reason,
-                              .title = "Refused",
-                              .text = "This workspace is open to its owner only, through the gateway.",
+                              .title = text_of(TEXT_REFUSED),
+                              .text = text_of(TEXT_OWNER_ONLY),
                           });
 }
 
@@ -41,8 +41,8 @@ static void refuse_for_now(struct exchange *x, const char *reason, const char *d
     reply_problem_json(x, &(struct reply_problem){
                               .status = 503,
                               .reason = reason,
-                              .title = "Not available at the moment",
-                              .text = "The workspace cannot tell at the moment who is asking. Try again in a moment.",
+                              .title = text_of(TEXT_UNAVAILABLE),
+                              .text = text_of(TEXT_GUARD_BLIND),
                           });
 }
 
@@ -52,7 +52,7 @@ void guard_refuse(struct exchange *x, enum request_fault fault)
     reply_problem_json(x, &(struct reply_problem){
                               .status = fault == REQUEST_TOO_LARGE ? 431 : 400,
                               .reason = "malformed_request",
-                              .title = "Request refused",
+                              .title = text_of(TEXT_REQUEST_REFUSED),
                               .text = request_fault_text(fault),
                           });
 }
@@ -112,8 +112,8 @@ static void on_failed(struct exchange *x, enum gw_err err, const char *detail, b
     reply_problem_json(x, &(struct reply_problem){
                               .status = is_late ? 504 : 502,
                               .reason = is_late ? "workspace_timeout" : "workspace_unreachable",
-                              .title = is_late ? "The workspace does not answer" : "The workspace cannot be reached",
-                              .text = "The program behind this address is not answering. It may still be starting.",
+                              .title = is_late ? text_of(TEXT_WORKSPACE_LATE) : text_of(TEXT_WORKSPACE_UNREACHABLE),
+                              .text = text_of(TEXT_PROGRAM_DOWN),
                           });
 }
 

@@ -120,49 +120,43 @@ static void on_provider(void *arg, enum gw_err err)
         return;
     }
     response_put(&x->response, "Retry-After", VIEW("10"));
-    reply_problem(
-        x,
-        &(struct reply_problem){
-            .status = 503,
-            .reason = "provider_unavailable",
-            .title = "Logging in is not possible at the moment",
-            .text =
-                "The identity provider cannot be reached. Whoever is logged in already can go on working. Try again in a moment.",
-            .retry_href = "/",
-        });
+    reply_problem(x, &(struct reply_problem){
+                         .status = 503,
+                         .reason = "provider_unavailable",
+                         .title = text_of(TEXT_LOGIN_IMPOSSIBLE),
+                         .text = text_of(TEXT_PROVIDER_UNREACHABLE),
+                         .retry_href = "/",
+                     });
 }
 
 /* ---- not on to Authentik ---- */
 
 static void reply_no_cookies(struct exchange *x)
 {
-    reply_problem(
-        x, &(struct reply_problem){
-               .status = 400,
-               .reason = "bad_state",
-               .title = "This login could not be finished",
-               .text = "Your browser does not keep this site's cookies, and a login needs them. Allow them, then begin again.",
-               .retry_href = "/",
-           });
+    reply_problem(x, &(struct reply_problem){
+                         .status = 400,
+                         .reason = "bad_state",
+                         .title = text_of(TEXT_LOGIN_UNFINISHED),
+                         .text = text_of(TEXT_NO_COOKIES),
+                         .retry_href = "/",
+                     });
 }
 
 /* Why the session that each of those logins made is not taken for one; for people who can do something about it. */
 static struct view explain_circle(struct login *l, enum identified found)
 {
     struct view parts[] = {
-        VIEW(
-            "You have logged in several times within a minute, and each time you were sent back here, so this stops now. The last reason: "),
+        view_of(text_of(TEXT_CIRCLE_BEGIN)),
         VIEW_NONE,
-        VIEW(". Delete this site's cookies and try again; if it happens again, tell the operators."),
+        view_of(text_of(TEXT_CIRCLE_END)),
     };
     struct view cookie;
     switch (found) {
     case IDENTIFIED_KNOWN:
-        parts[1] =
-            VIEW("you are logged in, but what brought you here came without your session's cookie, or with two of that name");
+        parts[1] = view_of(text_of(TEXT_CIRCLE_OTHER_COOKIE));
         break;
     case IDENTIFIED_UNAVAILABLE:
-        parts[1] = VIEW("sessions cannot be read at the moment");
+        parts[1] = view_of(text_of(TEXT_CIRCLE_UNREADABLE));
         break;
     case IDENTIFIED_UNREACHABLE:
     case IDENTIFIED_LIMITED:
@@ -170,7 +164,7 @@ static struct view explain_circle(struct login *l, enum identified found)
         break;
     case IDENTIFIED_NOBODY:
         parts[1] = cookie_get(&l->x->request, view_of(l->x->core->gateway->cookie_name), &cookie) == COOKIE_ABSENT
-                       ? VIEW("your browser does not keep the cookie of your session")
+                       ? view_of(text_of(TEXT_CIRCLE_NO_COOKIE))
                        : view_of(l->visitor.why);
         break;
     }
@@ -191,8 +185,8 @@ static void reply_circling(struct login *l, enum identified found)
     reply_problem(x, &(struct reply_problem){
                          .status = 400,
                          .reason = "login_loop",
-                         .title = "Logging in does not help",
-                         .text = text.p == NULL ? "You have logged in several times within a minute." : text.p,
+                         .title = text_of(TEXT_CIRCLE),
+                         .text = text.p == NULL ? text_of(TEXT_CIRCLE_SHORT) : text.p,
                          .retry_href = "/",
                      });
 }

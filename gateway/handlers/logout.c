@@ -76,8 +76,8 @@ static void reply_store_silent(struct exchange *x)
     reply_problem(x, &(struct reply_problem){
                          .status = 503,
                          .reason = "store_unavailable",
-                         .title = "Logging out is not possible at the moment",
-                         .text = "Sessions cannot be read at the moment, so yours was not ended. Try again in a moment.",
+                         .title = text_of(TEXT_LOGOUT_IMPOSSIBLE),
+                         .text = text_of(TEXT_LOGOUT_STORE_SILENT),
                          .retry_href = "/_repogate/logout",
                      });
 }
@@ -138,15 +138,13 @@ static void on_ended(void *arg, enum gw_err err, struct view id_token)
     struct buf url = BUF(URI_MAX);
     if (err != GW_OK) {
         record(l, "failed", "store_unavailable", view_of(gw_err_name(err)), l->everywhere);
-        reply_problem(
-            x,
-            &(struct reply_problem){
-                .status = 503,
-                .reason = "store_unavailable",
-                .title = "Logged out here, not yet in the store",
-                .text = "This gateway has forgotten your session, but could not delete it from its store. Try again in a moment.",
-                .retry_href = "/_repogate/logout",
-            });
+        reply_problem(x, &(struct reply_problem){
+                             .status = 503,
+                             .reason = "store_unavailable",
+                             .title = text_of(TEXT_LOGOUT_HALF),
+                             .text = text_of(TEXT_LOGOUT_HALF_WHY),
+                             .retry_href = "/_repogate/logout",
+                         });
         return;
     }
     reply_set_cookie(x, view_of(x->core->gateway->cookie_name), VIEW_NONE, 0);
@@ -208,8 +206,8 @@ void handle_logout(struct exchange *x)
         reply_problem(x, &(struct reply_problem){
                              .status = 403,
                              .reason = "cross_origin",
-                             .title = "Refused",
-                             .text = "This request came from another site. Log out from the page itself.",
+                             .title = text_of(TEXT_REFUSED),
+                             .text = text_of(TEXT_CROSS_ORIGIN),
                              .retry_href = "/_repogate/logout",
                          });
         return;

@@ -24,7 +24,7 @@ static bool is_known(struct identify *i, enum identified found)
     if (found == IDENTIFIED_NOBODY && request_is_navigation(&i->x->request))
         reply_redirect(i->x, 302, VIEW("/_repogate/login?rd=/"));
     else
-        reply_unidentified(i, found, "Login required", "Log in to open a repository.");
+        reply_unidentified(i, found, text_of(TEXT_LOGIN_REQUIRED), text_of(TEXT_LOGIN_TO_OPEN));
     return false;
 }
 

@@ -26,14 +26,13 @@ static void refuse(struct exchange *x, const struct throttle_refusal *r)
         recorder_event(x, &(struct recorder_event){.type = "login", .outcome = "failed", .reason = "rate_limited"});
     }
     ratelimit_put_retry(x, r->retry_after_s);
-    reply_problem(
-        x, &(struct reply_problem){
-               .status = 429,
-               .reason = "rate_limited",
-               .title = "Too many logins",
-               .text = "Too many logins were begun from your network address within a minute. Wait a moment, then try again.",
-               .retry_href = "/",
-           });
+    reply_problem(x, &(struct reply_problem){
+                         .status = 429,
+                         .reason = "rate_limited",
+                         .title = text_of(TEXT_TOO_MANY_LOGINS),
+                         .text = text_of(TEXT_TOO_MANY_LOGINS_HERE),
+                         .retry_href = "/",
+                     });
 }
 
 bool ratelimit_admits(struct exchange *x, enum ratelimit_thing thing)

@@ -161,8 +161,8 @@ void reply_defect(struct exchange *x)
     reply_problem(x, &(struct reply_problem){
                          .status = 500,
                          .reason = "error",
-                         .title = "Something went wrong",
-                         .text = "The gateway could not finish this request. Nothing was changed; try again.",
+                         .title = text_of(TEXT_DEFECT),
+                         .text = text_of(TEXT_DEFECT_WHY),
                      });
 }
 
@@ -176,16 +176,20 @@ static void put_login_challenge(struct exchange *x)
 
 void reply_unidentified(const struct identify *i, enum identified found, const char *title, const char *text)
 {
-    static const struct reply_problem problems[] = {
-        [IDENTIFIED_UNAVAILABLE] = {503, "store_unavailable", "Not available at the moment",
-                                    "Sessions cannot be read at the moment."},
-        [IDENTIFIED_UNREACHABLE] = {503, "provider_unavailable", "Not available at the moment",
-                                    "The identity provider cannot be asked at the moment."},
-        [IDENTIFIED_LIMITED] = {429, "rate_limited", "Too many attempts",
-                                "Too many attempts to log in came from this network address. Try again in a minute."},
-        [IDENTIFIED_NOBODY] = {.status = 401, .reason = "login_required"},
+    static const struct {
+        short status;
+        const char *reason;
+        enum text_id title, text;
+    } problems[] = {
+        [IDENTIFIED_UNAVAILABLE] = {503, "store_unavailable", TEXT_UNAVAILABLE, TEXT_SESSIONS_UNREADABLE},
+        [IDENTIFIED_UNREACHABLE] = {503, "provider_unavailable", TEXT_UNAVAILABLE, TEXT_PROVIDER_SILENT},
+        [IDENTIFIED_LIMITED] = {429, "rate_limited", TEXT_TOO_MANY_ATTEMPTS, TEXT_TOO_MANY_ATTEMPTS_WHY},
+        [IDENTIFIED_NOBODY] = {401, "login_required", TEXT_LOGIN_REQUIRED, TEXT_HOW_TO_LOG_IN},
     };
-    struct reply_problem p = problems[found];
+    struct reply_problem p = {.status = problems[found].status,
+                              .reason = problems[found].reason,
+                              .title = text_of(problems[found].title),
+                              .text = text_of(problems[found].text)};
     if (found == IDENTIFIED_NOBODY) {
         p.title = title;
         p.text = text;
@@ -351,27 +355,26 @@ static void reply_denied_page(struct gate *g, struct view message)
     reply_html(g->x, 403, &out);
 }
 
-static const char *text_about(const char *reason, const char *otherwise)
+static const char *text_about(const char *reason, enum text_id otherwise)
 {
     static const struct {
-        const char *reason, *text;
+        const char *reason;
+        enum text_id text;
     } table[] = {
-        {"no_policy", "No access policy is in force, so nothing is allowed. The operators have been told."},
-        {"audit_unavailable",
-         "The audit log cannot be written, and nothing is allowed without a record of it. Try again in a moment."},
-        {"store_unavailable", "Sessions cannot be read at the moment. Try again in a moment."},
-        {"provider_unavailable", "The identity provider cannot be asked at the moment. Try again in a moment."},
-        {"identity_too_large", "Your groups do not fit into a request. Ask the operators to limit which groups are sent."},
-        {"own_path", "This address belongs to the gateway itself."},
-        {"untrusted_peer", "The gateway does not trust the proxy in front of it. That is for the operators to mend."},
-        {"original_url_missing",
-         "The proxy in front does not say what this request is about. That is for the operators to mend."},
-        {"original_url_repeated", "What this request is about is said more than once, so it is refused."},
+        {"no_policy", TEXT_NO_POLICY},
+        {"audit_unavailable", TEXT_NOT_RECORDED},
+        {"store_unavailable", TEXT_SESSIONS_UNREADABLE_AGAIN},
+        {"provider_unavailable", TEXT_PROVIDER_SILENT_AGAIN},
+        {"identity_too_large", TEXT_GROUPS_TOO_LARGE},
+        {"own_path", TEXT_OWN_PATH},
+        {"untrusted_peer", TEXT_UNTRUSTED_PEER},
+        {"original_url_missing", TEXT_URL_MISSING},
+        {"original_url_repeated", TEXT_URL_REPEATED},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (strcmp(table[i].reason, reason) == 0)
-            return table[i].text;
-    return otherwise;
+            return text_of(table[i].text);
+    return text_of(otherwise);
 }
 
 /* A redirect, a page or problem details. */
@@ -392,35 +395,33 @@ static void reply_in_full(struct gate *g, enum voice voice)
             return;
         }
         put_challenge(g);
-        p.title = g->outcome == OUTCOME_LOGIN ? "Login required" : "Stronger login required";
-        p.text =
-            g->outcome == OUTCOME_STEP_UP && message != NULL ? message : "Log in with a browser, or send a valid bearer token.";
+        p.title = g->outcome == OUTCOME_LOGIN ? text_of(TEXT_LOGIN_REQUIRED) : text_of(TEXT_STRONGER_LOGIN);
+        p.text = g->outcome == OUTCOME_STEP_UP && message != NULL ? message : text_of(TEXT_HOW_TO_LOG_IN);
         break;
     case OUTCOME_DENIED:
         if (request_wants_html(&x->request)) {
             reply_denied_page(g, view_of(message));
             return;
         }
-        p.title = text(TEXT_ACCESS_DENIED);
-        p.text = message != NULL ? message : text(TEXT_NOT_ALLOWED);
+        p.title = text_of(TEXT_ACCESS_DENIED);
+        p.text = message != NULL ? message : text_of(TEXT_NOT_ALLOWED);
         p.user = principal_username(g->identify.who);
         p.resource = resource_of(g);
         p.contact = view_of(x->core->gateway->config->server.contact);
         break;
     case OUTCOME_MALFORMED:
-        p.title = "Address not understood";
-        p.text = text_about(g->reason, "This address can be read in more than one way, so it is refused. "
-                                       "Open the repository by its plain address.");
+        p.title = text_of(TEXT_ADDRESS_UNCLEAR);
+        p.text = text_about(g->reason, TEXT_ADDRESS_UNCLEAR_WHY);
         break;
     case OUTCOME_LIMITED:
         ratelimit_put_retry(x, g->retry_s);
-        p.title = "Too many attempts";
-        p.text = "Too many requests without a login came from your network address. Wait a moment, then try again.";
+        p.title = text_of(TEXT_TOO_MANY_ATTEMPTS);
+        p.text = text_of(TEXT_TOO_MANY_UNKNOWN);
         break;
     case OUTCOME_UNAVAILABLE:
         response_put(&x->response, "Retry-After", VIEW("5"));
-        p.title = "Not available at the moment";
-        p.text = text_about(g->reason, "The gateway cannot decide at the moment. Try again in a moment.");
+        p.title = text_of(TEXT_UNAVAILABLE);
+        p.text = text_about(g->reason, TEXT_UNDECIDED);
         break;
     case OUTCOME_ALLOWED:
     case OUTCOME_DEFECT:
@@ -460,7 +461,7 @@ void reply_fault(struct exchange *x, enum request_fault fault)
     reply_problem(x, &(struct reply_problem){
                          .status = voice == VOICE_OWN && fault == REQUEST_TOO_LARGE ? 431 : status_of(OUTCOME_MALFORMED, voice),
                          .reason = "malformed_request",
-                         .title = "Request refused",
+                         .title = text_of(TEXT_REQUEST_REFUSED),
                          .text = text,
                      });
 }

@@ -64,8 +64,8 @@ void handle_nothing(struct exchange *x)
     reply_problem(x, &(struct reply_problem){
                          .status = 404,
                          .reason = "not_found",
-                         .title = "Nothing here",
-                         .text = "Repositories are opened at /{forge}/{owner}/{repository}, for example /github/acme/site.",
+                         .title = text_of(TEXT_NOTHING),
+                         .text = text_of(TEXT_NOTHING_HOW),
                      });
 }
 
@@ -78,8 +78,8 @@ static void reply_wrong_method(struct exchange *x, unsigned methods)
     reply_problem(x, &(struct reply_problem){
                          .status = 405,
                          .reason = "method_not_allowed",
-                         .title = "Method not allowed",
-                         .text = "This address does not answer that method.",
+                         .title = text_of(TEXT_METHOD),
+                         .text = text_of(TEXT_METHOD_WHY),
                      });
 }
 

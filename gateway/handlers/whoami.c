@@ -16,7 +16,7 @@ static void answer(struct identify *i, enum identified found)
 {
     struct buf out = BUF(PAGE_MAX_BYTES);
     if (found != IDENTIFIED_KNOWN) {
-        reply_unidentified(i, found, "Nobody is logged in", i->why);
+        reply_unidentified(i, found, text_of(TEXT_NOBODY), i->why);
         return;
     }
     buf_puts(&out, "{\"username\":");

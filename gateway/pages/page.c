@@ -2,7 +2,7 @@
 
 static void put_words(struct buf *out, enum text_id id)
 {
-    buf_put_html(out, view_of(text(id)));
+    buf_put_html(out, view_of(text_of(id)));
 }
 
 /* <element attributes>words</element> */
@@ -81,7 +81,7 @@ static void put_fact(struct buf *out, enum text_id name, struct view value)
 {
     if (value.n == 0)
         return;
-    buf_printf(out, "<dt>%s</dt><dd>", text(name));
+    buf_printf(out, "<dt>%s</dt><dd>", text_of(name));
     buf_put_html(out, value);
     buf_puts(out, "</dd>\n");
 }
@@ -93,7 +93,7 @@ void page_put_problem(struct buf *out, const struct page_frame *f, const struct 
     if (p->retry_href.n > 0)
         put_button(out, p->retry_href, TEXT_TRY_AGAIN);
     buf_puts(out, "<dl>\n");
-    buf_printf(out, "<dt>%s</dt><dd>%d</dd>\n", text(TEXT_STATUS), p->status);
+    buf_printf(out, "<dt>%s</dt><dd>%d</dd>\n", text_of(TEXT_STATUS), p->status);
     put_fact(out, TEXT_REASON, p->reason);
     put_fact(out, TEXT_DECISION, p->decision_id);
     buf_puts(out, "</dl>\n");
@@ -112,7 +112,7 @@ static void put_switch(struct buf *out, struct view target)
 
 void page_put_denied(struct buf *out, const struct page_frame *f, const struct page_denied *d)
 {
-    put_head(out, f, view_of(text(TEXT_ACCESS_DENIED)));
+    put_head(out, f, view_of(text_of(TEXT_ACCESS_DENIED)));
     buf_puts(out, "<p>");
     put_words(out, TEXT_YOU_ARE);
     put_strong(out, f->username);
@@ -141,7 +141,7 @@ void page_put_denied(struct buf *out, const struct page_frame *f, const struct p
 
 void page_put_logout(struct buf *out, const struct page_frame *f, bool has_everywhere)
 {
-    put_head(out, f, view_of(text(TEXT_LOG_OUT)));
+    put_head(out, f, view_of(text_of(TEXT_LOG_OUT)));
     buf_puts(out, "<p>");
     put_words(out, TEXT_YOU_ARE);
     put_strong(out, f->username);
@@ -160,7 +160,7 @@ void page_put_logout(struct buf *out, const struct page_frame *f, bool has_every
 
 void page_put_signed_out(struct buf *out, const struct page_frame *f, bool is_everywhere)
 {
-    put_head(out, f, view_of(text(TEXT_SIGNED_OUT)));
+    put_head(out, f, view_of(text_of(TEXT_SIGNED_OUT)));
     put_element(out, "p", "", is_everywhere ? TEXT_SIGNED_OUT_EVERYWHERE : TEXT_SIGNED_OUT_HERE);
     if (!is_everywhere)
         put_element(out, "p", " class=\"small\"", TEXT_PROVIDER_MAY_KNOW);
@@ -184,7 +184,7 @@ static void put_forge_choice(struct buf *out, const struct page_portal *p)
 
 void page_put_portal(struct buf *out, const struct page_frame *f, const struct page_portal *p)
 {
-    put_head(out, f, view_of(text(TEXT_OPEN_A_REPOSITORY)));
+    put_head(out, f, view_of(text_of(TEXT_OPEN_A_REPOSITORY)));
     buf_puts(out, "<form method=\"get\" action=\"/_repogate/open\">\n");
     if (p->is_invalid)
         put_element(out, "p", " id=\"problem\" class=\"problem\" role=\"alert\"", TEXT_NO_REPOSITORY);

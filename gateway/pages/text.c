@@ -6,7 +6,7 @@ static const char *const english[TEXT_COUNT] = {
 #undef X
 };
 
-const char *text(enum text_id id)
+const char *text_of(enum text_id id)
 {
     return english[id];
 }
